@@ -1,0 +1,1 @@
+"""What the system tests stand on: a daemon, an origin, a strict client."""
