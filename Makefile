@@ -1,0 +1,189 @@
+# larder. `make run` and `make check` work from a bare Debian 12: see README.md.
+#
+# Flavours: ASAN=1 (address and undefined-behaviour sanitizers), TSAN=1,
+# CC=clang, WERROR=1. Each builds into a folder of its own below build/; only
+# the default one is what build/larderd and build/larderctl stand for.
+
+CC = gcc
+PREFIX = /usr/local
+SYSCONFDIR = /etc
+VERSION = 0.1.0
+
+FLAVOUR := $(if $(ASAN),-asan)$(if $(TSAN),-tsan)
+DEFAULT_B := build/gcc
+B := build/$(notdir $(CC))$(FLAVOUR)
+
+WARNINGS = -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes \
+	-Wmissing-prototypes -Wpointer-arith -Wcast-qual -Wwrite-strings -Wundef \
+	-Wformat=2 -Wvla -Wconversion -Wno-sign-conversion -Wswitch-enum \
+	-Wimplicit-fallthrough $(if $(WERROR),-Werror)
+HARDENING = -fstack-protector-strong -fstack-clash-protection -fcf-protection \
+	-fPIE $(if $(ASAN)$(TSAN),,-D_FORTIFY_SOURCE=3)
+SANITIZE = $(if $(ASAN),-fsanitize=address -fsanitize=undefined \
+	-fno-sanitize-recover=undefined -fno-omit-frame-pointer) \
+	$(if $(TSAN),-fsanitize=thread)
+
+CFLAGS = -O2 -g
+DEFINES = -std=c11 -D_GNU_SOURCE -Iinclude -Isrc -Istorage \
+	-DLARDER_VERSION='"$(VERSION)"' -DLARDER_SYSCONFDIR='"$(SYSCONFDIR)"'
+ALL_CFLAGS = $(DEFINES) $(WARNINGS) $(HARDENING) $(SANITIZE) $(CFLAGS)
+ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now $(SANITIZE) $(LDFLAGS)
+LIBS = -levent_openssl -levent_pthreads -levent_extra -levent_core -llmdb \
+	-lzstd -lxxhash -lssl -lcrypto -lz -lconfuse -ljansson -lpthread
+
+ROOMS = src/base src/conf src/http src/cache src/net src/proxy src/admin storage
+SOURCES := $(sort $(wildcard $(ROOMS:%=%/*.c)))
+OBJECTS := $(SOURCES:%.c=$(B)/%.o)
+UNITS := $(sort $(wildcard tests/unit/*/test_*.c))
+UNIT_BINS := $(UNITS:%.c=$(B)/%)
+FORMATTED = $(sort $(wildcard include/larder/*.h src/*.c src/*/*.[ch] \
+	storage/*.[ch] tests/unit/*/*.[ch] tests/fuzz/*.[ch] tests/crash/*.[ch] \
+	tests/bench/*.[ch]))
+
+.PHONY: all units
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(B)/larderd $(B)/larderctl
+ifeq ($(B),$(DEFAULT_B))
+all: build/larderd build/larderctl
+
+build/larderd build/larderctl: build/%: $(B)/%
+	@ln -sfn $(notdir $(B))/$* $@
+endif
+
+$(B)/larderd $(B)/larderctl: $(B)/%: $(B)/src/%.o $(B)/liblarder.a
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+$(B)/liblarder.a: $(OBJECTS)
+	@rm -f $@
+	ar rcs $@ $^
+
+$(B)/%.o: %.c | $(B)/.have
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/tests/unit/%.o: tests/unit/%.c | $(B)/.have-cmocka
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/liblarder.a
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
+
+units: $(UNIT_BINS)
+
+# ---- what it needs ----------------------------------------------------------
+
+BUILD_PACKAGES = gcc libc6-dev make libevent-dev liblmdb-dev libzstd-dev \
+	libxxhash-dev libssl-dev zlib1g-dev libconfuse-dev libjansson-dev
+CHECK_PACKAGES = $(BUILD_PACKAGES) libcmocka-dev python3 python3-pytest \
+	varnish clang clang-format libclang-rt-14-dev curl openssl apt-utils \
+	dpkg-dev iproute2
+BENCH_PACKAGES = $(BUILD_PACKAGES) python3 wrk nginx-light trafficserver \
+	varnish squid
+
+.PHONY: deps check-deps bench-deps
+
+deps:
+	@sh packaging/deps $(BUILD_PACKAGES)
+check-deps:
+	@sh packaging/deps $(CHECK_PACKAGES)
+bench-deps:
+	@sh packaging/deps $(BENCH_PACKAGES)
+
+# The goals that install what they lack do so before anything is compiled.
+DEPS := $(if $(filter check soak fuzz,$(MAKECMDGOALS)),check-deps) \
+	$(if $(filter bench,$(MAKECMDGOALS)),deps) \
+	$(if $(filter run,$(MAKECMDGOALS)),deps)
+
+# header:package
+HEADERS = event2/event.h:libevent-dev lmdb.h:liblmdb-dev zstd.h:libzstd-dev \
+	xxhash.h:libxxhash-dev openssl/ssl.h:libssl-dev zlib.h:zlib1g-dev \
+	confuse.h:libconfuse-dev jansson.h:libjansson-dev
+
+$(B)/.have: | $(DEPS)
+	@CC="$(CC)" sh packaging/have deps $(HEADERS)
+	@mkdir -p $(@D) && touch $@
+$(B)/.have-cmocka: | $(B)/.have
+	@CC="$(CC)" sh packaging/have check-deps cmocka.h:libcmocka-dev
+	@touch $@
+
+# ---- to run it --------------------------------------------------------------
+
+.PHONY: run
+
+run: all
+	@B=$(B) sh packaging/run
+
+# ---- to test it -------------------------------------------------------------
+
+SUITES = lint unit crash vtc system
+TESTS = B=$(B) LARDERD=$(B)/larderd LARDERCTL=$(B)/larderctl tests/run
+
+.PHONY: check soak bench fuzz format
+
+check: all units
+	@$(TESTS) $(SUITES)
+
+soak: all units
+	@$(TESTS) --slow crash system
+
+bench: all
+	@B=$(B) LARDERD=$(B)/larderd tests/bench/run
+
+format:
+	clang-format -i $(FORMATTED)
+
+# libFuzzer, with a copy of the library that it can look into.
+FUZZ_SECONDS = 60
+FUZZ_B = build/fuzz
+FUZZ_FLAGS = -fsanitize=address -fsanitize=undefined \
+	-fno-sanitize-recover=undefined -fno-omit-frame-pointer
+FUZZERS := $(sort $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c)))
+
+$(FUZZ_B)/%.o: %.c | $(B)/.have
+	@mkdir -p $(@D)
+	clang $(DEFINES) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -O1 -g -MMD -MP \
+		-c -o $@ $<
+
+$(FUZZ_B)/liblarder.a: $(SOURCES:%.c=$(FUZZ_B)/%.o)
+	@rm -f $@
+	@ar rcs $@ $^
+
+$(FUZZ_B)/fuzz_%: $(FUZZ_B)/tests/fuzz/fuzz_%.o $(FUZZ_B)/liblarder.a
+	clang $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS)
+
+fuzz: $(FUZZERS:%=$(FUZZ_B)/%)
+	@B=$(FUZZ_B) SECONDS_EACH=$(FUZZ_SECONDS) sh packaging/fuzz $(FUZZERS)
+
+# ---- to install it ----------------------------------------------------------
+
+SBIN = $(DESTDIR)$(PREFIX)/sbin
+BIN = $(DESTDIR)$(PREFIX)/bin
+ETC = $(DESTDIR)$(SYSCONFDIR)
+UNITDIR = $(DESTDIR)$(PREFIX)/lib/systemd/system
+SYSUSERS = $(DESTDIR)$(PREFIX)/lib/sysusers.d
+
+.PHONY: install uninstall clean
+
+install: all
+	install -d $(SBIN) $(BIN) $(ETC)/larder $(ETC)/logrotate.d $(UNITDIR) \
+		$(SYSUSERS)
+	install -m 755 $(B)/larderd $(SBIN)/larderd
+	install -m 755 $(B)/larderctl $(BIN)/larderctl
+	test -e $(ETC)/larder/larder.conf || \
+		install -m 644 conf/larder.conf $(ETC)/larder/larder.conf
+	sed 's|@PREFIX@|$(PREFIX)|; s|@SYSCONFDIR@|$(SYSCONFDIR)|' \
+		packaging/larder.service > $(UNITDIR)/larder.service
+	install -m 644 packaging/larder.sysusers $(SYSUSERS)/larder.conf
+	install -m 644 packaging/larder.logrotate $(ETC)/logrotate.d/larder
+
+# The configuration and the cache are the admin's.
+uninstall:
+	rm -f $(SBIN)/larderd $(BIN)/larderctl $(UNITDIR)/larder.service \
+		$(SYSUSERS)/larder.conf $(ETC)/logrotate.d/larder
+
+clean:
+	rm -rf build
+
+-include $(shell find $(B) $(FUZZ_B) -name '*.d' 2>/dev/null)
