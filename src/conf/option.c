@@ -1,0 +1,116 @@
+#include "conf/option.h"
+
+#include <string.h>
+
+#include "larder/check.h"
+
+#define KB  UINT64_C(1024)
+#define MB  (1024 * KB)
+#define GB  (1024 * MB)
+#define TB  (1024 * GB)
+#define SEC UINT64_C(1000)
+#define DAY (24 * 3600 * SEC)
+
+#define AT(field) .offset = offsetof(struct conf, field)
+#define LIST(field)                             \
+	.offset = offsetof(struct conf, field), \
+	.offset_count = offsetof(struct conf, field##_count)
+#define IN_SITE(field) .offset = offsetof(struct conf_site, field)
+#define IN_RULE(field) .offset = offsetof(struct conf_rule, field)
+
+/* clang-format off: one option, one block */
+const struct conf_option conf_options[] = {
+    {"root", "listen", &conf_type_listen,
+	"{\"0.0.0.0:3128\", \"[::]:3128\", \"0.0.0.0:3142\"}",
+	.offset = offsetof(struct conf, listen),
+	.offset_count = offsetof(struct conf, listen_count),
+	.text = "Addresses to accept clients on: \"host:port\", \"[v6]:port\" "
+		"or \"unix:/path\"."},
+    {"root", "workers", &conf_type_number, "0", 0, 256, AT(workers),
+	.text = "Threads that serve requests; 0: one a CPU."},
+    {"root", "admin_socket", &conf_type_path, "/run/larder/admin.sock",
+	AT(admin_socket), .text = "The Unix socket that larderctl talks to."},
+    {"root", "access_log", &conf_type_path, "/var/log/larder/access.log",
+	AT(access_log), .may_be_empty = true,
+	.text = "One line a request; \"\": none."},
+    {"root", "access_log_format", &conf_type_log_format, "squid",
+	AT(access_log_format),
+	.text = "\"squid\" (its native format), \"combined\" or \"json\"."},
+    {"root", "log_level", &conf_type_log_level, "info", AT(log_level),
+	.text = "What goes to standard error: \"error\", \"warn\", \"info\" "
+		"or \"debug\"."},
+
+    {"cache", "path", &conf_type_path, "/var/cache/larder", AT(cache_path),
+	.text = "The folder of the cache."},
+    {"cache", "size", &conf_type_size, "20G", 16 * MB, 4096 * TB,
+	AT(cache_size),
+	.text = "A hard budget on the disk, all files in the folder counted."},
+    {"cache", "memory", &conf_type_size, "128M", 0, 64 * TB, AT(cache_memory),
+	.text = "The tier in memory; 0: none."},
+    {"cache", "max_object", &conf_type_size, "10G", 1, 4096 * TB,
+	AT(cache_max_object),
+	.text = "Longer bodies pass through and are not stored."},
+    {"cache", "stale_if_error", &conf_type_time, "1d", 0, 3650 * DAY,
+	AT(stale_if_error),
+	.text = "How long a stale object may stand in for a failing origin."},
+
+    {"access", "clients", &conf_type_cidrs,
+	"{\"127.0.0.0/8\", \"::1/128\", \"10.0.0.0/8\", \"172.16.0.0/12\", "
+	"\"192.168.0.0/16\", \"fc00::/7\", \"fe80::/10\"}",
+	LIST(clients), .text = "Who may use the proxy."},
+    {"access", "destinations", &conf_type_cidrs, "", LIST(destinations),
+	.may_be_empty = true,
+	.text = "Private, loopback and link-local addresses that requests may "
+		"go to; public ones always may."},
+    {"access", "connect_ports", &conf_type_ports, "{443}", LIST(connect_ports),
+	.may_be_empty = true,
+	.text = "Ports that CONNECT may open a tunnel to."},
+
+    {"timeouts", "header", &conf_type_time, "10s", SEC, DAY, AT(header_timeout),
+	.text = "For a client to send the head of a request."},
+    {"timeouts", "idle", &conf_type_time, "60s", SEC, DAY, AT(idle_timeout),
+	.text = "For a connection on which nothing moves."},
+    {"timeouts", "connect", &conf_type_time, "10s", 100, DAY,
+	AT(connect_timeout), .text = "For an origin to accept a connection."},
+    {"timeouts", "response", &conf_type_time, "60s", 100, DAY,
+	AT(response_timeout), .text = "For an origin to begin its answer."},
+    {"timeouts", "drain", &conf_type_time, "30s", 0, DAY, AT(drain_timeout),
+	.text = "For what is in flight when the daemon is told to stop."},
+
+    {"site", "origin", &conf_type_origin, NULL, IN_SITE(origin),
+	.text = "Where requests for this Host go: \"http[s]://host[:port]\"."},
+    {"site", "targeted", &conf_type_targeted, "", IN_SITE(targeted),
+	.text = "\"CDN-Cache-Control\": this site's CDN is larder "
+		"(RFC 9213)."},
+
+    {"rule", "match", &conf_type_pattern, NULL, IN_RULE(match),
+	.text = "A glob over \"host/path\": * any bytes, ? one, [a-z] a "
+		"class."},
+    {"rule", "immutable", &conf_type_flag, "false", IN_RULE(immutable),
+	.text = "What matches never changes and is not asked about again."},
+};
+/* clang-format on */
+const size_t conf_options_count = ARRAY_SIZE(conf_options);
+
+const struct conf_section conf_sections[] = {
+    {"root", false, false},
+    {"cache", false, false},
+    {"access", false, false},
+    {"timeouts", false, false},
+    {"site", true, true},
+    {"rule", false, true},
+};
+const size_t conf_sections_count = ARRAY_SIZE(conf_sections);
+
+const struct conf_option *
+conf_option_find(const char *section, const char *name)
+{
+	for (size_t i = 0; i < conf_options_count; i++) {
+		const struct conf_option *o = &conf_options[i];
+
+		if (strcmp(o->section, section) == 0 &&
+		    strcmp(o->name, name) == 0)
+			return o;
+	}
+	return NULL;
+}
