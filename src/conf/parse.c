@@ -205,7 +205,7 @@ on_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
 /* The options of one section are over: what must be there, and a clean slate
  * for the next one with that name. */
 static void
-end_section(const char *section, int line)
+end_section(const char *section, const char *title, int line)
 {
 	for (size_t i = 0; i < conf_options_count; i++) {
 		const struct conf_option *o = &conf_options[i];
@@ -214,8 +214,9 @@ end_section(const char *section, int line)
 			continue;
 		if (now.line[i] == 0 && o->fallback == NULL)
 			errors_add(now.errors, line,
-			    "this %s has no '%s'; add %s = \"...\"", section,
-			    o->name, o->name);
+			    "%s%s%s%s has no '%s'; add %s = \"...\"", section,
+			    title ? " \"" : "", title ? title : "",
+			    title ? "\"" : "", o->name, o->name);
 		now.line[i] = 0;
 	}
 }
@@ -224,7 +225,7 @@ static int
 on_rule(cfg_t *cfg, cfg_opt_t *opt)
 {
 	(void)opt;
-	end_section("rule", scan_line_of(now.text, cfg->line, "rule"));
+	end_section("rule", NULL, scan_line_of(now.text, cfg->line, "rule"));
 	return 0;
 }
 
@@ -265,7 +266,7 @@ on_site(cfg_t *cfg, cfg_opt_t *opt)
 	int line = scan_line_of(now.text, cfg->line, "site");
 	cfg_t *section = cfg_opt_getnsec(opt, cfg_opt_size(opt) - 1);
 
-	end_section("site", line);
+	end_section("site", section ? cfg_title(section) : NULL, line);
 	if (section && cfg_title(section))
 		note_site(cfg_title(section), line);
 	return 0;
