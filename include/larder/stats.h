@@ -1,0 +1,63 @@
+/*
+ * What the daemon counts while it runs. Each worker owns one struct and adds to
+ * it; whoever wants totals sums over all of them. Relaxed atomics: a reader
+ * may see one counter a moment ahead of another, never a torn one.
+ */
+#ifndef LARDER_STATS_H
+#define LARDER_STATS_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#define STATS_EACH(X)                                                       \
+	X(connections, "client connections accepted")                       \
+	X(requests, "requests read")                                        \
+	X(hits, "answered from the store without asking the origin")        \
+	X(memory_hits, "of these, from the tier in memory")                 \
+	X(revalidated, "answered from the store after a 304 of the origin") \
+	X(collapsed, "answered by another request's fetch in flight")       \
+	X(misses, "fetched from the origin and cacheable")                  \
+	X(passes, "handed through, not cacheable")                          \
+	X(tunnels, "CONNECT tunnels")                                       \
+	X(denied, "refused by a rule")                                      \
+	X(errors, "answered with an error of larder's own")                 \
+	X(aborted, "left by the client before the end")                     \
+	X(served_bytes, "bytes sent to clients, heads included")            \
+	X(fetched_bytes, "bytes received from origins, heads included")     \
+	X(hit_bytes, "body bytes sent that no origin had to send again")    \
+	X(tunnel_bytes, "bytes through tunnels, both ways")                 \
+	X(origin_requests, "requests sent to origins")                      \
+	X(origin_connections, "connections opened to origins")              \
+	X(origin_failures, "requests that no origin answered")
+
+enum stats_counter {
+#define STATS_ENUM(name, text) STAT_##name,
+	STATS_EACH(STATS_ENUM)
+#undef STATS_ENUM
+	    STAT_COUNT
+};
+
+struct stats {
+	_Atomic uint64_t v[STAT_COUNT];
+};
+
+static inline void
+stats_add(struct stats *s, enum stats_counter which, uint64_t n)
+{
+	/* One writer a struct: a plain add without a locked instruction. */
+	atomic_store_explicit(&s->v[which],
+	    atomic_load_explicit(&s->v[which], memory_order_relaxed) + n,
+	    memory_order_relaxed);
+}
+
+static inline uint64_t
+stats_get(const struct stats *s, enum stats_counter which)
+{
+	return atomic_load_explicit(&s->v[which], memory_order_relaxed);
+}
+
+/* "requests", for enum stats_counter's names; and the text that explains it. */
+const char *stats_name(enum stats_counter which);
+const char *stats_text(enum stats_counter which);
+
+#endif

@@ -1,0 +1,339 @@
+/*
+ * The head of an answer: from a stored form or from larder itself, with what
+ * only the sender knows: length or coding, Age, Via, Cache-Status, Connection.
+ */
+#include "http/forward.h"
+#include "http/list.h"
+#include "http/range.h"
+#include "larder/check.h"
+#include "proxy/client.h"
+#include "proxy/exchange.h"
+
+/* ---- common ----------------------------------------------------------- */
+
+static void
+put_before(struct exchange *x, struct bytes b)
+{
+	check(x->before_count < (int)ARRAY_SIZE(x->before) - 1);
+	if (b.n == 0)
+		return;
+	x->before[x->before_count].iov_base = (void *)(uintptr_t)b.p;
+	x->before[x->before_count++].iov_len = b.n;
+}
+
+static bool
+has_no_body(int status)
+{
+	return status < 200 || status == 204 || status == 304;
+}
+
+/* How the body is delimited (RFC 9112 6). A 1.0 client knows no chunks. */
+static enum delimiter
+choose_delimiter(const struct exchange *x, bool wants_trailers)
+{
+	if (x->head.method == HTTP_HEAD || has_no_body(x->status))
+		return DELIMIT_NONE;
+	if (x->length != STORE_UNKNOWN && !wants_trailers)
+		return DELIMIT_LENGTH;
+	return x->head.minor >= 1 ? DELIMIT_CHUNKED : DELIMIT_CLOSE;
+}
+
+static void
+write_connection(struct exchange *x, struct http_out *out)
+{
+	/* A body that was refused, or not asked for, is not read to its end
+	 * only to keep a connection. */
+	if (!http_body_done(&x->body) && x->fetch == NULL)
+		x->keep = false;
+	if (x->delimiter == DELIMIT_CLOSE || x->w->draining || x->client->ended)
+		x->keep = false;
+	if (!x->keep)
+		http_out_str(out, "Connection: close\r\n");
+	else if (x->head.minor == 0)
+		http_out_str(out, "Connection: keep-alive\r\n");
+}
+
+static void
+write_length(const struct exchange *x, struct http_out *out, uint64_t length)
+{
+	if (x->delimiter == DELIMIT_CHUNKED) {
+		http_out_str(out, "Transfer-Encoding: chunked\r\n");
+	} else if (length != STORE_UNKNOWN && !has_no_body(x->status) &&
+		   x->delimiter != DELIMIT_CLOSE) {
+		http_out_str(out, "Content-Length: ");
+		http_out_u64(out, length);
+		http_out_str(out, "\r\n");
+	}
+}
+
+/* ---- from a stored form ----------------------------------------------- */
+
+static void
+write_age(struct exchange *x, struct http_out *out)
+{
+	int64_t age = cache_age(x->meta, worker_now(x->w));
+	bool forwarded = !x->note_status.hit && !x->note_status.collapsed &&
+			 x->note_status.fwd_status != 304;
+
+	/* Of a first-hand answer only what it said itself. */
+	if (forwarded && x->meta->initial_age <= 0)
+		return;
+	http_out_str(out, "Age: ");
+	http_out_u64(out, age > 0 ? (uint64_t)age : 0);
+	http_out_str(out, "\r\n");
+}
+
+static void
+write_own_fields(struct exchange *x, struct http_out *out)
+{
+	if (x->meta != NULL)
+		write_age(x, out);
+	http_out_str(out, "Via: 1.1 larder\r\n");
+	cache_status_write(out, &x->note_status);
+	write_connection(x, out);
+	http_out_str(out, "\r\n");
+}
+
+/* The form's fields, without its status line. */
+static struct bytes
+fields_of(struct bytes form)
+{
+	const char *end = memchr(form.p, '\n', form.n);
+
+	return end ? bytes_skip(form, (size_t)(end - form.p) + 1)
+		   : bytes_of(NULL, 0);
+}
+
+/* Does the client have it already? Then a 304 without a body. */
+static bool
+answer_not_modified(struct exchange *x)
+{
+	struct http_head stored;
+	struct bytes form;
+
+	if (x->status != 200 || x->decision.action == CACHE_PASS ||
+	    !x->request.conditional ||
+	    cache_precondition(&x->head, x->meta->etag, x->meta->last_modified,
+		worker_now(x->w)) != 304)
+		return false;
+	if (cache_head_parse(x->form, &x->arena, &stored) < 0)
+		return false;
+	form = cache_head_not_modified(&stored, &x->arena);
+	if (form.p == NULL)
+		return false;
+	x->form = form;
+	x->status = 304;
+	x->length = 0;
+	return true;
+}
+
+/*
+ * One range of what is stored, or growing with a known length, is sent as 206;
+ * for several the whole is a right answer too (RFC 9110 14.2). True: the
+ * status has changed.
+ */
+static bool
+answer_range(struct exchange *x, struct http_out *out)
+{
+	struct http_ranges ranges;
+	enum http_range_verdict verdict;
+
+	if (x->status != 200 || x->head.method != HTTP_GET ||
+	    !x->request.ranged || x->decision.action == CACHE_PASS ||
+	    x->length == STORE_UNKNOWN ||
+	    !cache_if_range(&x->head, x->meta->etag, x->meta->last_modified,
+		x->meta->date, worker_now(x->w)))
+		return false;
+	verdict = http_range_resolve(
+	    http_value(&x->head, HTTP_F_RANGE), x->length, &ranges);
+	if (verdict == HTTP_RANGE_IGNORE ||
+	    (verdict == HTTP_RANGE_PARTS && ranges.count != 1))
+		return false;
+	http_out_str(out, "Content-Range: bytes ");
+	if (verdict == HTTP_RANGE_NONE) {
+		x->status = 416;
+		http_out_str(out, "*");
+	} else {
+		x->status = 206;
+		http_out_u64(out, ranges.range[0].from);
+		http_out_str(out, "-");
+		http_out_u64(out, ranges.range[0].to - 1);
+	}
+	http_out_str(out, "/");
+	http_out_u64(out, x->length);
+	http_out_str(out, "\r\n");
+	if (verdict == HTTP_RANGE_NONE) {
+		x->length = 0;
+		return true;
+	}
+	x->length = ranges.range[0].to - ranges.range[0].from;
+	blob_reader_range(&x->reader, ranges.range[0].from, ranges.range[0].to);
+	return true;
+}
+
+static bool
+wants_trailers(const struct exchange *x)
+{
+	const struct flight *f = x->waiter.flight;
+
+	return f != NULL && f->result.trailers && !x->from_store;
+}
+
+/* A growing body that is all there by now has a known length. */
+static void
+settle_length(struct exchange *x)
+{
+	uint64_t size;
+	bool whole;
+
+	if (x->length != STORE_UNKNOWN || x->reader.blob == NULL ||
+	    x->head.method == HTTP_HEAD)
+		return;
+	size = blob_size(x->reader.blob, &whole);
+	if (whole)
+		x->length = size;
+}
+
+enum step
+answer_step(struct exchange *x)
+{
+	struct http_out out;
+	struct bytes fields, own;
+	bool partial = false;
+
+	http_out_init(&out, &x->arena, 512);
+	settle_length(x);
+	if (!answer_not_modified(x))
+		partial = answer_range(x, &out);
+	x->delimiter = choose_delimiter(x, wants_trailers(x) && !partial);
+	write_length(x, &out, x->length);
+	if (x->delimiter == DELIMIT_CHUNKED && wants_trailers(x))
+		http_out_field(&out, BYTES("Trailer"),
+		    x->waiter.flight->result.trailer_names);
+	write_own_fields(x, &out);
+	own = http_out_done(&out);
+	fields = x->form;
+	if (partial) {
+		put_before(
+		    x, x->status == 206
+			   ? BYTES("HTTP/1.1 206 Partial Content\r\n")
+			   : BYTES("HTTP/1.1 416 Range Not Satisfiable\r\n"));
+		fields = fields_of(x->form);
+	}
+	if (own.p == NULL) {
+		x->broken = true;
+		return STEP_RECORD;
+	}
+	put_before(x, fields);
+	put_before(x, own);
+	x->body_left =
+	    x->delimiter == DELIMIT_LENGTH ? x->length : STORE_UNKNOWN;
+	return STEP_DELIVER;
+}
+
+/* ---- larder's own ----------------------------------------------------- */
+
+static bool
+prefers_html(const struct http_head *head)
+{
+	struct bytes accept = http_value(head, HTTP_F_ACCEPT);
+	struct bytes element;
+
+	/* Browsers name it; tools that say nothing, or anything, get text. */
+	while (http_list_split(&accept, &element)) {
+		if (bytes_starts(element, BYTES("text/html")))
+			return true;
+		if (bytes_starts(element, BYTES("text/plain")))
+			return false;
+	}
+	return false;
+}
+
+static void
+write_text(struct http_out *out, bool html, int status, const char *text)
+{
+	if (html)
+		http_out_str(out,
+		    "<!doctype html><meta charset=utf-8>"
+		    "<meta name=viewport content=\"width=device-width\">"
+		    "<title>larder</title><h1>");
+	http_out_u64(out, (uint64_t)status);
+	http_out_str(out, " ");
+	http_out_str(out, http_reason(status));
+	http_out_str(out, html ? "</h1><p>" : "\n\n");
+	http_out_str(out, text);
+	http_out_str(out, html ? "</p><p>larder</p>\n" : "\n");
+}
+
+static enum step
+write_own(struct exchange *x, int status, const char *fields,
+    const char *detail, bool html, struct bytes body)
+{
+	struct http_out out;
+
+	exchange_forget_answer(x);
+	x->status = status;
+	x->length = body.n;
+	x->delimiter = choose_delimiter(x, false);
+	http_out_init(&out, &x->arena, 512);
+	http_out_str(&out, "HTTP/1.1 ");
+	http_out_u64(&out, (uint64_t)status);
+	http_out_str(&out, " ");
+	http_out_str(&out, http_reason(status));
+	http_out_str(&out, "\r\nDate: ");
+	http_out_str(&out, worker_date(x->w));
+	http_out_str(&out, "\r\n");
+	http_out_str(&out, fields);
+	if (body.n > 0)
+		http_out_str(
+		    &out, html ? "Content-Type: text/html; charset=utf-8\r\n"
+			       : "Content-Type: text/plain; charset=utf-8\r\n");
+	write_length(x, &out, x->length);
+	x->note_status.hit = false;
+	x->note_status.stored = false;
+	x->note_status.has_ttl = false;
+	if (detail != NULL)
+		x->note_status.detail = detail;
+	write_own_fields(x, &out);
+	if (x->delimiter == DELIMIT_LENGTH)
+		http_out_bytes(&out, body);
+	if (out.failed) {
+		x->broken = true;
+		return STEP_RECORD;
+	}
+	put_before(x, http_out_done(&out));
+	/* The body is written with the head: nothing is left to read. */
+	x->body_left = 0;
+	return STEP_DELIVER;
+}
+
+enum step
+answer_own(struct exchange *x, int status, const char *detail, const char *text)
+{
+	bool html = prefers_html(&x->head);
+	struct http_out body;
+	struct bytes b;
+
+	http_out_init(&body, &x->arena, 256);
+	write_text(&body, html, status, text ? text : "");
+	b = http_out_done(&body);
+	return write_own(x, status, status == 503 ? "Retry-After: 5\r\n" : "",
+	    detail, html, b);
+}
+
+enum step
+answer_fault(struct exchange *x, const struct http_fault *fault)
+{
+	x->keep = false;
+	/* What was read of it is not to be trusted in any way. */
+	x->head.minor = 1;
+	x->head.method = HTTP_OTHER_METHOD;
+	return answer_own(x, fault->status, "bad-request", fault->text);
+}
+
+enum step
+answer_plain(
+    struct exchange *x, int status, const char *fields, struct bytes body)
+{
+	return write_own(x, status, fields, NULL, false, body);
+}

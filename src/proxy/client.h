@@ -1,0 +1,48 @@
+/*
+ * A client's connection: reads heads, one at a time, and makes an exchange of
+ * each; while that lasts, events go to it. In between it holds no buffer.
+ */
+#ifndef PROXY_CLIENT_H
+#define PROXY_CLIENT_H
+
+#include "larder/list.h"
+#include "net/addr.h"
+#include "net/conn.h"
+
+struct exchange;
+struct worker;
+
+#define CLIENT_MAGIC 0x636c6965u
+
+struct client {
+	uint32_t magic;
+	struct loop_garbage garbage;
+	struct list node; /* in worker.clients */
+	struct worker *w;
+	struct conn *conn;
+	struct exchange *exchange; /* NULL: waiting for a request */
+	size_t scanned;		   /* of the head that is being read */
+	bool heading;		   /* the header timeout runs */
+	bool ended;		   /* it will send nothing more */
+	bool served;		   /* a request before this one was answered */
+	union addr peer;
+};
+
+/* Takes fd; says so and closes it when it cannot. */
+void client_new(struct worker *w, int fd, const union addr *peer);
+
+/* The exchange is over and released: on to the next request, or the end. */
+void client_next(struct client *client, bool keep);
+
+/* The exchange is over, and the connection must not look as if the answer had
+ * ended well: reset. */
+void client_reset(struct client *client);
+
+/* Gives the connection away (to a tunnel); the client ends. */
+struct conn *client_take_conn(struct client *client);
+
+/* Those that wait for a request, when the worker drains. */
+void clients_close_idle(struct worker *w);
+void clients_abort_all(struct worker *w);
+
+#endif

@@ -1,0 +1,154 @@
+/*
+ * An exchange: one request of a client and its answer. The walk is the table of
+ * steps in exchange.c.
+ */
+#ifndef PROXY_EXCHANGE_H
+#define PROXY_EXCHANGE_H
+
+#include <sys/uio.h>
+
+#include "cache/decide.h"
+#include "cache/status.h"
+#include "http/body.h"
+#include "http/target.h"
+#include "proxy/flight.h"
+#include "proxy/worker.h"
+
+struct client;
+struct fetch;
+struct tunnel;
+
+enum step {
+	STEP_ROUTE,
+	STEP_LOOKUP,
+	STEP_DECIDE,
+	STEP_OPEN,
+	STEP_FILL,
+	STEP_AWAIT,
+	STEP_ANSWER,
+	STEP_DELIVER,
+	STEP_RECORD,
+	STEP_WAIT, /* not a step: an event goes on with the present one */
+	STEP_GONE, /* not a step: the exchange is no longer ours */
+};
+
+/* How it went, for the access log; Squid's names. */
+enum result {
+	RESULT_MISS,
+	RESULT_HIT,
+	RESULT_MEM_HIT,
+	RESULT_REFRESH_UNMODIFIED,
+	RESULT_REFRESH_MODIFIED,
+	RESULT_CLIENT_REFRESH_MISS,
+	RESULT_TUNNEL,
+	RESULT_DENIED,
+	RESULT_NONE, /* not a request that could be read */
+};
+
+/* How the answer's body is delimited towards the client. */
+enum delimiter { DELIMIT_NONE, DELIMIT_LENGTH, DELIMIT_CHUNKED, DELIMIT_CLOSE };
+
+#define EXCHANGE_MAGIC 0x65786368u
+
+struct exchange {
+	uint32_t magic;
+	struct list node; /* in worker.spare */
+	struct client *client;
+	struct worker *w;
+	struct conf *conf; /* one reference */
+	struct arena arena;
+	enum step step;
+	bool running; /* in exchange_run() */
+	struct mailbox_note note;
+	int64_t started; /* loop_wall_ms() */
+
+	/* the request */
+	struct bytes raw; /* its head, in the arena */
+	struct http_head head;
+	struct http_body body;
+	struct http_target target;
+	const struct conf_site *site; /* NULL: forward */
+	struct bytes key;
+	struct cache_request request;
+	struct cache_policy policy;
+	bool keep;    /* the connection may go on after it */
+	bool expects; /* 100-continue; the body may never come */
+
+	/* looking up */
+	struct store_found found;
+	struct cache_stored *stored; /* found, decoded */
+	struct cache_decision decision;
+	bool stale_stands_in; /* the origin failed: the stored one is sent */
+
+	/* filling */
+	struct flight_waiter waiter;
+	struct fetch *fetch; /* that this exchange leads; same loop */
+	unsigned attempts;   /* flights joined in vain */
+	bool alone;	     /* waits for nobody any more */
+	bool leads;
+	struct tunnel *tunnel; /* of CONNECT, while it is being opened */
+
+	/* answering */
+	int status;
+	struct bytes form; /* status line and fields as stored */
+	const struct cache_meta *meta;
+	struct cache_meta meta_copy;
+	struct blob_reader reader; /* .blob NULL: not open */
+	uint64_t length;	   /* of the whole body, or STORE_UNKNOWN */
+	struct cache_status note_status; /* for Cache-Status */
+	enum delimiter delimiter;
+	struct iovec before[6]; /* to be written ahead of body bytes */
+	int before_count;
+	uint64_t body_left; /* with DELIMIT_LENGTH */
+	uint64_t chunk_left;
+	char frame[HTTP_CHUNK_HEAD + 4];
+	bool chunk_begun;  /* a chunk was sent: CRLF goes before the next */
+	bool last_written; /* the last chunk is in `before` */
+	bool from_store;   /* the body was whole before we came */
+	bool broken;	   /* the body cannot end well */
+
+	/* the record */
+	enum result result;
+	uint64_t sent; /* bytes to the client */
+	uint64_t body_sent;
+	bool aborted;
+	char peer[ADDR_TEXT]; /* who answered; "-": larder */
+};
+
+/* A request's head lies at the start of the client's input, size bytes. The
+ * client owns the exchange until client_done() (or exchange_abort()). */
+struct exchange *exchange_new(struct client *client);
+/* Walks on from the present step until it waits or is done. */
+void exchange_run(struct exchange *x);
+/* The client is gone, or is to go. */
+void exchange_abort(struct exchange *x);
+/* Back to the spares. */
+void exchange_release(struct exchange **x);
+/* Frees the spares. */
+void exchange_free_spares(struct worker *w);
+
+/* Closes what the answer was read from. */
+void exchange_forget_answer(struct exchange *x);
+/* Likewise, to begin anew with LOOKUP: what was found is gone or does not fit.
+ * After a few times the request waits for nobody any more. */
+enum step exchange_look_again(struct exchange *x);
+
+/* Steps that live in other files. */
+enum step route_step(struct exchange *x);
+enum step answer_step(struct exchange *x);
+enum step deliver_step(struct exchange *x);
+
+/*
+ * An answer of larder's own: text/plain, or HTML where that is preferred.
+ * detail: a token for Cache-Status or NULL; text: for people, without anything
+ * of the request. Returns the next step.
+ */
+enum step answer_own(
+    struct exchange *x, int status, const char *detail, const char *text);
+/* Likewise; the connection ends with it. */
+enum step answer_fault(struct exchange *x, const struct http_fault *fault);
+/* A head of our own in full, and a body. */
+enum step answer_plain(
+    struct exchange *x, int status, const char *fields, struct bytes body);
+
+#endif

@@ -1,0 +1,749 @@
+/*
+ * A fetch's life and its connection.
+ *
+ * What always holds
+ *   - The flight is ended exactly once: by fetch_fail() or fetch_finish().
+ *   - Body bytes go into the blob alone; while that is full nothing is read.
+ *   - A request is sent twice only if it is safe to, nothing of its body was
+ *     taken from the client, and nothing of an answer had come.
+ *   - A connection goes back to the pool only after a whole answer to a whole
+ *     request, with nothing behind it.
+ */
+#include <stdlib.h>
+
+#include "larder/check.h"
+#include "larder/log.h"
+#include "proxy/acl.h"
+#include "proxy/client.h"
+#include "proxy/exchange.h"
+#include "proxy/fetch.h"
+
+/* A body that nobody reads any more is still fetched for the cache if this
+ * much is missing, or if this share (of one not too large) is there already. */
+#define FORSAKEN_SMALL	(1024u * 1024)
+#define FORSAKEN_LARGE	(256u * 1024 * 1024)
+#define FORSAKEN_TENTHS 8u
+
+static void connect_origin(struct fetch *f, bool fresh);
+static void send_request(struct fetch *f);
+static void receive(struct fetch *f);
+
+/* ---- the end ---------------------------------------------------------- */
+
+static void
+destroy(struct loop_garbage *garbage)
+{
+	free(container_of(garbage, struct fetch, garbage));
+}
+
+static void
+let_go_of_leader(struct fetch *f)
+{
+	if (f->leader != NULL)
+		f->leader->fetch = NULL;
+	f->leader = NULL;
+}
+
+/* After the flight has ended. */
+static void
+fetch_end(struct fetch *f)
+{
+	struct worker *w = f->w;
+
+	check(f->state != FETCH_OVER);
+	f->state = FETCH_OVER;
+	let_go_of_leader(f);
+	if (f->blob != NULL)
+		blob_set_producer(f->blob, NULL, NULL);
+	blob_unref(&f->blob);
+	blob_reader_close(&f->stored_reader);
+	if (f->wait != NULL)
+		upstream_cancel(&f->wait);
+	if (f->conn != NULL)
+		conn_reset(&f->conn);
+	mailbox_cancel(&f->note);
+	mailbox_cancel(&f->forsaken);
+	http_body_release(&f->body);
+	flight_unref(&f->flight);
+	arena_release(&f->arena);
+	conf_unref(&f->conf);
+	free(f->staging);
+	f->magic = 0;
+	list_remove(&f->node);
+	atomic_fetch_sub_explicit(&w->flights, 1, memory_order_relaxed);
+	loop_discard(w->loop, &f->garbage, destroy);
+	worker_check_drained(w);
+}
+
+static void
+count_received(struct fetch *f)
+{
+	stats_add(&f->w->stats, STAT_fetched_bytes,
+	    conn_bytes_in(f->conn) - f->bytes_before);
+}
+
+/* The connection goes back to the pool, or ends. */
+static void
+release_conn(struct fetch *f)
+{
+	if (f->conn == NULL)
+		return;
+	count_received(f);
+	if (f->reusable && !f->uploads && conn_input(f->conn).n == 0)
+		upstreams_put(f->w->upstreams, &f->origin, &f->conn);
+	else
+		conn_close(&f->conn, false);
+}
+
+void
+fetch_fail(struct fetch *f, int status, const char *detail, const char *text)
+{
+	struct flight_result result = {
+	    .kind = FLIGHT_ERROR,
+	    .shared = true,
+	    .status = status,
+	    .detail = detail,
+	};
+
+	if (f->conn != NULL) {
+		count_received(f);
+		conn_reset(&f->conn);
+	}
+	if (f->blob != NULL) {
+		blob_abort(f->blob, LARDER_CLOSED);
+		flight_end(f->flight);
+	} else {
+		stats_add(&f->w->stats, STAT_origin_failures, 1);
+		result.text = arena_copy(&f->flight->arena, bytes_str(text));
+		memcpy(result.peer, "-", 2);
+		flight_publish(f->flight, &result);
+		flight_end(f->flight);
+	}
+	fetch_end(f);
+}
+
+void
+fetch_finish(struct fetch *f)
+{
+	struct bytes trailers = http_body_trailers(&f->body);
+
+	release_conn(f);
+	if (f->blob != NULL) {
+		f->flight->trailers = arena_copy(&f->flight->arena, trailers);
+		if (flight_overtaken(f->flight))
+			blob_forgo(f->blob);
+		blob_commit(f->blob);
+	}
+	flight_end(f->flight);
+	fetch_end(f);
+}
+
+/* ---- asking ----------------------------------------------------------- */
+
+static void
+retry(struct fetch *f)
+{
+	f->retried = true;
+	conn_close(&f->conn, false);
+	f->scanned = 0;
+	f->write_failed = false;
+	if (ask_write(f) < 0)
+		fetch_fail(f, 502, "no-memory", "The request is too large.");
+	else
+		connect_origin(f, true);
+}
+
+/* The connection ended before any byte of an answer. */
+static void
+on_no_answer(struct fetch *f)
+{
+	bool safe = f->reused && !f->retried && !f->upload_begun &&
+		    f->interims == 0 &&
+		    http_method_idempotent(f->request.method);
+
+	if (safe)
+		retry(f);
+	else
+		fetch_fail(f, 502, "no-answer",
+		    "The origin closed the connection without an answer.");
+}
+
+void
+fetch_ask_again(struct fetch *f)
+{
+	f->unconditional = true;
+	f->interims = 0;
+	f->scanned = 0;
+	f->response = (struct http_head){0};
+	release_conn(f);
+	if (ask_write(f) < 0)
+		fetch_fail(f, 502, "no-memory", "The request is too large.");
+	else
+		connect_origin(f, false);
+}
+
+/* The connection moves bytes, or has to within this time. */
+static void
+expect_progress(struct fetch *f)
+{
+	conn_set_timeout(f->conn, f->conf->response_timeout);
+}
+
+static void
+on_event(struct conn *conn, unsigned what, void *arg)
+{
+	struct fetch *f = arg;
+
+	(void)conn;
+	check_magic(f, FETCH_MAGIC);
+	if (what & CONN_TIMEOUT) {
+		fetch_fail(f, 504, "origin-timeout",
+		    "The origin did not answer in time.");
+		return;
+	}
+	/* Before writing: an early answer counts more than a failed write. */
+	if (what & CONN_READABLE) {
+		receive(f);
+		if (f->state == FETCH_OVER || f->conn == NULL)
+			return;
+	}
+	if (what & CONN_WRITABLE)
+		send_request(f);
+}
+
+static void
+use_conn(struct fetch *f, struct conn *conn, bool reused)
+{
+	f->conn = conn;
+	f->reused = reused;
+	f->state = FETCH_ASKING;
+	f->bytes_before = conn_bytes_in(conn);
+	f->request_time = worker_now(f->w);
+	stats_add(&f->w->stats, STAT_origin_requests, 1);
+	if (!reused)
+		stats_add(&f->w->stats, STAT_origin_connections, 1);
+	conn_set_handler(conn, on_event, f);
+	expect_progress(f);
+	send_request(f);
+}
+
+static void
+on_connected(
+    void *arg, int err, struct conn *conn, bool reused, const char *why)
+{
+	struct fetch *f = arg;
+
+	check_magic(f, FETCH_MAGIC);
+	f->wait = NULL;
+	if (err == 0)
+		use_conn(f, conn, reused);
+	else if (err == LARDER_REFUSED)
+		fetch_fail(f, 403, "destination-refused", why);
+	else if (err == LARDER_TIMEOUT)
+		fetch_fail(f, 504, "connect-timeout", why);
+	else if (err == LARDER_NONAME)
+		fetch_fail(f, 502, "no-such-host", why);
+	else if (err == LARDER_TLS)
+		fetch_fail(f, 502, "tls", why);
+	else
+		fetch_fail(f, 502, "connect-failed", why);
+}
+
+static bool
+allow(void *arg, const union addr *address)
+{
+	struct fetch *f = arg;
+
+	return acl_allows_destination(
+	    f->conf, f->w->proxy, f->site != NULL, address);
+}
+
+static void
+connect_origin(struct fetch *f, bool fresh)
+{
+	struct conn *conn = NULL;
+	int err;
+
+	f->state = FETCH_CONNECTING;
+	err = upstreams_get(f->w->upstreams, &f->origin, fresh, allow, f,
+	    on_connected, f, &conn, &f->wait);
+	if (err == 0)
+		use_conn(f, conn, true);
+	else if (err != LARDER_AGAIN)
+		fetch_fail(f, 502, "no-memory", "There is no memory left.");
+}
+
+/* ---- the request's body ----------------------------------------------- */
+
+/* The leader's client left, or sent nonsense, in the middle of its body: the
+ * origin must not take what it has for the whole. */
+static void
+upload_broken(struct fetch *f)
+{
+	struct exchange *x = f->leader;
+
+	x->keep = false;
+	fetch_fail(f, 400, "request-body",
+	    "The request's body is broken or incomplete.");
+}
+
+static void
+stage(struct fetch *f, const void *p, size_t n)
+{
+	check(f->staged + n <= FETCH_STAGING + HTTP_TRAILERS_MAX + 64);
+	memcpy(f->staging + f->staged, p, n);
+	f->staged += n;
+}
+
+static void
+stage_data(struct fetch *f, struct bytes data)
+{
+	bool chunked = f->leader->body.framing == HTTP_BODY_CHUNKED;
+	char head[HTTP_CHUNK_HEAD];
+
+	if (data.n == 0)
+		return;
+	if (chunked)
+		stage(f, head, http_chunk_head(head, data.n));
+	stage(f, data.p, data.n);
+	if (chunked)
+		stage(f, "\r\n", 2);
+}
+
+static void
+stage_end(struct fetch *f)
+{
+	struct exchange *x = f->leader;
+	struct bytes trailers = http_body_trailers(&x->body);
+
+	if (x->body.framing == HTTP_BODY_CHUNKED) {
+		stage(f, "0\r\n", 3);
+		stage(f, trailers.p, trailers.n);
+		stage(f, "\r\n", 2);
+	}
+	f->uploads = false;
+	conn_set_timeout(x->client->conn, 0);
+}
+
+/* Takes from the client's input, as much as there is room for. False: nothing
+ * there yet, or f is gone. */
+static bool
+upload_some(struct fetch *f)
+{
+	struct exchange *x = f->leader;
+	struct conn *conn = x->client->conn;
+	struct bytes in = conn_input(conn), data;
+	size_t used;
+	int err;
+
+	if (in.n == 0) {
+		ssize_t n = conn_fill(conn, WORKER_READ);
+
+		if (n == LARDER_AGAIN) {
+			conn_set_timeout(conn, f->conf->idle_timeout);
+			return false;
+		}
+		if (n < 0) {
+			x->client->ended = true;
+			upload_broken(f);
+			return false;
+		}
+		in = conn_input(conn);
+	}
+	if (in.n > FETCH_STAGING / 2)
+		in.n = FETCH_STAGING / 2;
+	f->upload_begun = true;
+	err = http_body_next(&x->body, in, &used, &data);
+	if (err == LARDER_INVALID) {
+		upload_broken(f);
+		return false;
+	}
+	stage_data(f, data);
+	conn_consume(conn, used);
+	if (err == LARDER_ABSENT)
+		stage_end(f);
+	else if (err == LARDER_AGAIN && used == 0) {
+		/* The start of something: more is needed to tell. */
+		ssize_t n = conn_fill(conn, WORKER_READ);
+
+		if (n == LARDER_AGAIN) {
+			conn_set_timeout(conn, f->conf->idle_timeout);
+			return false;
+		}
+		if (n < 0) {
+			x->client->ended = true;
+			upload_broken(f);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Fills the staging buffer; false: nothing to send now. */
+static bool
+upload(struct fetch *f)
+{
+	if (!f->uploads || f->leader == NULL || f->write_failed)
+		return false;
+	if (f->staging == NULL) {
+		f->staging = malloc(FETCH_STAGING + HTTP_TRAILERS_MAX + 64);
+		if (f->staging == NULL) {
+			fetch_fail(f, 502, "no-memory", "No memory is left.");
+			return false;
+		}
+	}
+	f->staged = f->staged_sent = 0;
+	while (f->uploads && f->staged < FETCH_STAGING / 2)
+		if (!upload_some(f))
+			break;
+	return f->state != FETCH_OVER && f->staged > 0;
+}
+
+void
+fetch_source_readable(struct fetch *f)
+{
+	if (f->state == FETCH_ASKING || f->state == FETCH_BODY)
+		send_request(f);
+}
+
+/* ---- moving bytes ----------------------------------------------------- */
+
+static void
+drop_prefix(struct fetch *f, size_t n)
+{
+	size_t head = n < f->ask.n ? n : f->ask.n;
+
+	f->ask = bytes_skip(f->ask, head);
+	f->staged_sent += n - head;
+}
+
+static void
+send_request(struct fetch *f)
+{
+	for (;;) {
+		struct iovec iov[2];
+		ssize_t n;
+
+		if (f->ask.n == 0 && f->staged_sent == f->staged && !upload(f))
+			return;
+		iov[0].iov_base = (void *)(uintptr_t)f->ask.p;
+		iov[0].iov_len = f->ask.n;
+		iov[1].iov_base = f->staging + f->staged_sent;
+		iov[1].iov_len = f->staged - f->staged_sent;
+		n = conn_writev(f->conn, iov + (iov[0].iov_len == 0),
+		    1 + (iov[0].iov_len > 0 && iov[1].iov_len > 0), false);
+		if (n == LARDER_AGAIN)
+			return;
+		if (n < 0) {
+			/* The answer may still come, or the end. */
+			f->write_failed = true;
+			f->ask.n = f->staged = f->staged_sent = 0;
+			conn_poke(f->conn, CONN_READABLE);
+			return;
+		}
+		drop_prefix(f, (size_t)n);
+		if (f->uploads)
+			expect_progress(f);
+	}
+}
+
+/* False: wait for more, or f is gone. */
+static bool
+receive_head(struct fetch *f)
+{
+	struct bytes in = conn_input(f->conn), raw;
+	struct http_fault fault;
+	size_t size;
+	int err = LARDER_AGAIN;
+
+	if (in.n > 0)
+		err = http_head_scan(
+		    in, &worker_limits, false, &f->scanned, &size, &fault);
+	if (err == LARDER_AGAIN) {
+		ssize_t n = conn_fill(f->conn, WORKER_HEAD + 1);
+
+		if (n > 0)
+			return true;
+		if (n == LARDER_AGAIN)
+			return false;
+		if (conn_input(f->conn).n == 0)
+			on_no_answer(f);
+		else
+			fetch_fail(f, 502, "bad-answer",
+			    "The origin's answer ended in its head.");
+		return false;
+	}
+	if (err < 0) {
+		fetch_fail(f, 502, "bad-answer", fault.text);
+		return false;
+	}
+	raw = arena_copy(&f->arena, bytes_of(in.p, size));
+	f->scanned = 0;
+	if (raw.p == NULL ||
+	    http_parse_response(
+		raw, &worker_limits, &f->arena, &f->response, &fault) < 0 ||
+	    http_body_of_response(
+		&f->response, f->request.method, &f->body, &fault) < 0) {
+		fetch_fail(f, 502, "bad-answer",
+		    raw.p == NULL ? "The origin's head is too large."
+				  : fault.text);
+		return false;
+	}
+	conn_consume(f->conn, size);
+	f->response_time = worker_now(f->w);
+	if (f->response.status < 200) {
+		reply_interim(f);
+		return f->state == FETCH_ASKING;
+	}
+	reply_on_head(f);
+	return false;
+}
+
+static void
+receive(struct fetch *f)
+{
+	if (f->state == FETCH_ASKING)
+		while (receive_head(f))
+			;
+	else if (f->state == FETCH_BODY)
+		fetch_pump(f);
+}
+
+/* The connection ended while a body was due. */
+static void
+on_body_end(struct fetch *f, ssize_t n)
+{
+	if (n == LARDER_CLOSED && http_body_ends_here(&f->body))
+		fetch_finish(f);
+	else
+		fetch_fail(f, 502, "short-body", "The origin's body is short.");
+}
+
+/* One read's worth. False: it waits, or f is gone. */
+static bool
+pump_some(struct fetch *f)
+{
+	struct bytes in, data;
+	size_t room = blob_room(f->blob), used;
+	ssize_t n;
+	int err;
+
+	if (room == 0) {
+		/* The readers set the pace; their own timeouts hold. */
+		conn_set_timeout(f->conn, 0);
+		return false;
+	}
+	in = conn_input(f->conn);
+	if (in.n > room)
+		in.n = room;
+	err = http_body_next(&f->body, in, &used, &data);
+	if (err == LARDER_INVALID) {
+		fetch_fail(f, 502, "bad-body", "The origin's body is broken.");
+		return false;
+	}
+	if (data.n > 0)
+		check(blob_append(f->blob, data.p, data.n) == data.n);
+	conn_consume(f->conn, used);
+	if (err == LARDER_ABSENT) {
+		fetch_finish(f);
+		return false;
+	}
+	if (err == 0 || conn_input(f->conn).n > in.n - used)
+		return true;
+	n = conn_fill(f->conn, WORKER_READ);
+	if (n > 0)
+		return true;
+	if (n == LARDER_AGAIN) {
+		expect_progress(f);
+		return false;
+	}
+	on_body_end(f, n);
+	return false;
+}
+
+void
+fetch_pump(struct fetch *f)
+{
+	uint64_t stop = f->body.total + WORKER_BURST;
+
+	while (f->body.total < stop)
+		if (!pump_some(f))
+			return;
+	conn_poke(f->conn, CONN_READABLE);
+}
+
+/* The blob has room again, or the stored head has been read. */
+static void
+on_note(void *arg)
+{
+	struct fetch *f = arg;
+
+	check_magic(f, FETCH_MAGIC);
+	if (f->state == FETCH_MERGING)
+		reply_merge(f);
+	else if (f->state == FETCH_BODY)
+		fetch_pump(f);
+}
+
+/* ---- who still wants it ----------------------------------------------- */
+
+/* Is what is missing so little that the cache should have it? */
+static bool
+worth_finishing(const struct fetch *f)
+{
+	uint64_t left = f->body.left, all = f->body.left + f->body.total;
+
+	if (f->action == CACHE_PASS || f->blob == NULL ||
+	    blob_is_window(f->blob) || f->body.framing != HTTP_BODY_LENGTH)
+		return false;
+	if (left <= FORSAKEN_SMALL)
+		return true;
+	return all <= FORSAKEN_LARGE &&
+	       f->body.total / FORSAKEN_TENTHS >= all / 10;
+}
+
+static void
+on_forsaken(void *arg)
+{
+	struct fetch *f = arg;
+
+	check_magic(f, FETCH_MAGIC);
+	if (f->background || flight_interested(f->flight) > 0)
+		return;
+	/* Of what is being asked for it is not known yet what it costs. */
+	if (f->state != FETCH_BODY && f->action != CACHE_PASS && !f->uploads)
+		return;
+	if (worth_finishing(f))
+		return;
+	fetch_fail(f, 502, "abandoned", "Nobody waits for it any more.");
+}
+
+void
+fetch_leader_left(struct fetch *f)
+{
+	bool needed = f->uploads;
+
+	let_go_of_leader(f);
+	if (needed)
+		fetch_fail(f, 502, "abandoned", "The client left.");
+}
+
+void
+fetches_abort_all(struct worker *w)
+{
+	while (!list_empty(&w->fetches))
+		fetch_fail(container_of(w->fetches.next, struct fetch, node),
+		    503, "stopping", "larder is stopping.");
+}
+
+/* ---- the start -------------------------------------------------------- */
+
+static int
+copy_stored(struct fetch *f, const struct exchange *x)
+{
+	unsigned n = x->found.count;
+
+	f->chosen = x->decision.chosen;
+	if (n == 0)
+		return 0;
+	f->stored = arena_alloc(&f->arena, n * sizeof(*f->stored));
+	f->records = arena_alloc(&f->arena, n * sizeof(*f->records));
+	if (f->stored == NULL || f->records == NULL)
+		return LARDER_NOMEM;
+	for (unsigned i = 0; i < n; i++) {
+		struct bytes meta =
+		    arena_copy(&f->arena, x->found.records[i].meta);
+
+		f->records[i] = x->found.records[i];
+		f->records[i].key = f->key;
+		f->records[i].variant =
+		    arena_copy(&f->arena, x->found.records[i].variant);
+		f->records[i].meta = meta;
+		f->stored[i] = x->stored[i];
+		f->stored[i].variant = f->records[i].variant;
+		if (meta.p == NULL || f->records[i].variant.p == NULL)
+			return LARDER_NOMEM;
+		if (cache_meta_decode(meta, &f->stored[i].meta) < 0)
+			f->stored[i].meta = (struct cache_meta){0};
+	}
+	f->stored_count = n;
+	return 0;
+}
+
+static void
+set_origin(struct fetch *f)
+{
+	if (f->site != NULL)
+		f->origin = (struct upstream_target){
+		    .tls = f->site->origin_tls,
+		    .host = bytes_str(f->site->origin_host),
+		    .port = f->site->origin_port,
+		};
+	else
+		f->origin = (struct upstream_target){
+		    .tls = f->target.tls,
+		    .host = f->target.host,
+		    .port = f->target.port,
+		};
+}
+
+/* Everything of the exchange that is needed when it has gone. */
+static int
+copy_request(struct fetch *f, const struct exchange *x)
+{
+	struct bytes raw = arena_copy(&f->arena, x->raw);
+	struct http_fault fault;
+
+	f->key = arena_copy(&f->arena, x->key);
+	f->conf = conf_ref(x->conf);
+	if (raw.p == NULL ||
+	    http_parse_request(
+		raw, &worker_limits, &f->arena, &f->request, &fault) < 0 ||
+	    http_target_parse(&f->request, &f->arena, &f->target, &fault) < 0)
+		return LARDER_NOMEM;
+	cache_request_init(&f->cache_request, &f->request);
+	f->policy = x->policy;
+	f->site = x->site;
+	f->action = x->decision.action;
+	set_origin(f);
+	return copy_stored(f, x);
+}
+
+int
+fetch_start(struct exchange *x, struct flight *flight, bool background)
+{
+	struct worker *w = x->w;
+	struct fetch *f = calloc(1, sizeof(*f));
+
+	if (f == NULL)
+		return LARDER_NOMEM;
+	arena_init(&f->arena, WORKER_ARENA);
+	f->magic = FETCH_MAGIC;
+	f->w = w;
+	f->background = background;
+	if (copy_request(f, x) < 0)
+		goto failed;
+	if (background)
+		f->action = CACHE_REVALIDATE;
+	else
+		f->leader = x;
+	f->uploads = !background && !http_body_done(&x->body);
+	if (ask_write(f) < 0)
+		goto failed;
+	f->flight = flight_ref(flight);
+	mailbox_note_init(&f->note, w->mailbox, on_note, f);
+	mailbox_note_init(&f->forsaken, w->mailbox, on_forsaken, f);
+	flight->forsaken = &f->forsaken;
+	list_append(&w->fetches, &f->node);
+	atomic_fetch_add_explicit(&w->flights, 1, memory_order_relaxed);
+	if (!background)
+		x->fetch = f;
+	connect_origin(f, false);
+	return 0;
+failed:
+	if (f->conf != NULL)
+		conf_unref(&f->conf);
+	arena_release(&f->arena);
+	free(f);
+	return LARDER_NOMEM;
+}

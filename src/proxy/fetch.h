@@ -1,0 +1,126 @@
+/*
+ * A fetch: one request to an origin and its answer, for a flight. It belongs to
+ * its flight, not to the exchange that began it: that may leave. It lives in
+ * the worker that began it.
+ *
+ *   fetch_start ──> CONNECTING ──> ASKING ── final head ──> BODY ──> (freed)
+ *                      ^             │ │                      │
+ *                      └── retry ────┘ └── 304 ──> MERGING ───┘
+ *
+ * fetch.c has its life and its connection, ask.c writes the request, reply.c
+ * makes a result of the head that comes.
+ */
+#ifndef PROXY_FETCH_H
+#define PROXY_FETCH_H
+
+#include "cache/decide.h"
+#include "http/body.h"
+#include "http/target.h"
+#include "net/upstream.h"
+#include "proxy/flight.h"
+#include "proxy/worker.h"
+
+struct exchange;
+
+enum fetch_state {
+	FETCH_CONNECTING,
+	FETCH_ASKING,
+	FETCH_MERGING,
+	FETCH_BODY,
+	FETCH_OVER,
+};
+
+#define FETCH_MAGIC   0x66657463u
+#define FETCH_STAGING (16u * 1024)
+
+struct fetch {
+	uint32_t magic;
+	struct loop_garbage garbage;
+	struct list node; /* in worker.fetches */
+	struct worker *w;
+	struct conf *conf;     /* one reference */
+	struct flight *flight; /* one reference */
+	struct arena arena;
+	enum fetch_state state;
+	struct mailbox_note note;
+	struct mailbox_note forsaken;
+
+	/* what is asked; copies, since the exchange may leave */
+	enum cache_action action; /* FETCH, REVALIDATE or PASS */
+	bool background;	  /* for the cache alone */
+	bool unconditional;	  /* a 304 did not fit: ask for the whole */
+	struct http_head request;
+	struct cache_request cache_request;
+	struct cache_policy policy;
+	struct http_target target;    /* as the client said it: of the key */
+	const struct conf_site *site; /* in conf */
+	struct upstream_target origin;
+	struct bytes key;
+	struct cache_stored *stored; /* candidates for a 304 */
+	struct store_record *records;
+	unsigned stored_count;
+	int chosen;
+
+	/* towards the origin */
+	struct upstream_wait *wait;
+	struct conn *conn;
+	bool reused, retried, write_failed;
+	struct bytes ask; /* what is left of the head to be sent */
+	char *staging;	  /* framed body bytes; malloc'ed when there are some */
+	size_t staged, staged_sent;
+	struct exchange *leader; /* NULL: gone, or none */
+	bool uploads;		 /* the leader's body is not all sent yet */
+	bool upload_begun;
+
+	/* from the origin */
+	int64_t request_time, response_time; /* seconds */
+	uint64_t bytes_before; /* conn_bytes_in() when it became ours */
+	size_t scanned;
+	unsigned interims;
+	struct http_head response;
+	struct http_body body;
+	struct blob *blob; /* the flight's result has another reference */
+	bool reusable;	   /* the connection may serve another request */
+	struct blob_reader stored_reader; /* MERGING */
+};
+
+/*
+ * Fetches for x's flight, as x's decision says. background: nothing of x is
+ * used after the call. The fetch ends the flight in any case; it calls nobody
+ * from inside this call. LARDER_NOMEM.
+ */
+int fetch_start(struct exchange *x, struct flight *flight, bool background);
+
+/* The leader has gone; others may still read. */
+void fetch_leader_left(struct fetch *f);
+
+/* The leader's client has sent more of the body. */
+void fetch_source_readable(struct fetch *f);
+
+/* Ends them all, when the worker must end. */
+void fetches_abort_all(struct worker *w);
+
+/* ask.c: writes f->ask. LARDER_NOMEM. */
+int ask_write(struct fetch *f);
+
+/* reply.c: the final head has come. Publishes a result, or begins to merge, or
+ * asks again. */
+void reply_on_head(struct fetch *f);
+/* The stored head may be there now. */
+void reply_merge(struct fetch *f);
+/* Tells the leader's client of an interim response. */
+void reply_interim(struct fetch *f);
+/* The answer is whole: what it makes invalid goes. */
+void reply_invalidate(struct fetch *f);
+
+/* fetch.c, for reply.c. */
+void fetch_pump(struct fetch *f);
+void fetch_ask_again(struct fetch *f);
+/* There is no usable answer: 502 or 504, a token and a sentence. Or, when its
+ * head is out already, the transfer is aborted. Frees f. */
+void fetch_fail(
+    struct fetch *f, int status, const char *detail, const char *text);
+/* All of it is there. Frees f. */
+void fetch_finish(struct fetch *f);
+
+#endif

@@ -1,0 +1,317 @@
+/*
+ * From the origin's head to the flight's result: what is stored, what is
+ * shared, and what a 304 means (RFC 9111 3, 4.3, 4.4).
+ */
+#include "cache/key.h"
+#include "cache/validate.h"
+#include "http/list.h"
+#include "larder/check.h"
+#include "proxy/exchange.h"
+#include "proxy/fetch.h"
+#include "proxy/interim.h"
+
+/* Interim responses to one request. */
+#define INTERIMS_MAX 16
+
+void
+reply_interim(struct fetch *f)
+{
+	struct exchange *x = f->leader;
+
+	if (f->response.status == 101) {
+		/* Never asked for: Upgrade does not pass. */
+		fetch_fail(f, 502, "bad-answer",
+		    "The origin switched protocols without being asked.");
+		return;
+	}
+	if (++f->interims > INTERIMS_MAX) {
+		fetch_fail(f, 502, "bad-answer",
+		    "The origin sent too many interim responses.");
+		return;
+	}
+	if (x != NULL && x->head.minor >= 1 &&
+	    (f->response.status != 100 || x->expects))
+		interim_relay(x, &f->response);
+}
+
+/* ---- invalidation ----------------------------------------------------- */
+
+static void
+invalidate_key(struct fetch *f, struct bytes key)
+{
+	flight_invalidate(proxy_flights(f->w->proxy), key);
+	store_remove(proxy_store(f->w->proxy), key, 0);
+}
+
+static void
+invalidate_reference(struct fetch *f, enum http_field_id id)
+{
+	struct bytes value = http_value(&f->response, id), key;
+	struct http_target target;
+
+	if (value.p == NULL ||
+	    http_target_resolve(&f->target, value, &f->arena, &target) < 0 ||
+	    !http_target_same_origin(&f->target, &target))
+		return;
+	key = cache_key(&target, &f->arena);
+	if (key.p != NULL)
+		invalidate_key(f, key);
+}
+
+void
+reply_invalidate(struct fetch *f)
+{
+	if (!cache_invalidates(&f->request, &f->response))
+		return;
+	invalidate_key(f, f->key);
+	invalidate_reference(f, HTTP_F_LOCATION);
+	invalidate_reference(f, HTTP_F_CONTENT_LOCATION);
+}
+
+/* ---- results ---------------------------------------------------------- */
+
+/* What the result points to must live as long as the flight. */
+static bool
+copy_admission(struct flight_result *result, struct arena *arena,
+    const struct cache_admission *admission, struct bytes form)
+{
+	struct bytes meta = cache_meta_encode(&admission->meta, arena);
+
+	result->form = arena_copy(arena, form);
+	result->variant = arena_copy(arena, admission->variant);
+	return meta.p != NULL && result->form.p != NULL &&
+	       result->variant.p != NULL &&
+	       cache_meta_decode(meta, &result->meta) == 0;
+}
+
+static void
+set_peer(struct fetch *f, struct flight_result *result)
+{
+	if (f->conn != NULL)
+		addr_format_host(conn_peer(f->conn), result->peer);
+	else
+		memcpy(result->peer, "-", 2);
+}
+
+static uint64_t
+announced_length(const struct fetch *f)
+{
+	uint64_t n;
+
+	if (f->body.framing == HTTP_BODY_LENGTH)
+		return f->body.left;
+	if (f->body.framing != HTTP_BODY_NONE)
+		return STORE_UNKNOWN;
+	/* Of HEAD: what a GET would have brought. */
+	if (bytes_decimal(http_value(&f->response, HTTP_F_CONTENT_LENGTH),
+		UINT64_MAX - 1, &n))
+		return n;
+	return f->request.method == HTTP_HEAD ? STORE_UNKNOWN : 0;
+}
+
+static void
+out_of_memory(struct fetch *f)
+{
+	fetch_fail(f, 502, "no-memory", "The origin's head is too large.");
+}
+
+static int
+create_blob(
+    struct fetch *f, const struct cache_admission *admission, struct bytes form)
+{
+	struct bytes meta = cache_meta_encode(&admission->meta, &f->arena);
+	struct store_new new = {
+	    .key = f->key,
+	    .variant = admission->variant,
+	    .meta = meta,
+	    .head = form,
+	    .expires = admission->expires,
+	    .body_size = f->body.framing == HTTP_BODY_LENGTH ? f->body.left
+			 : f->body.framing == HTTP_BODY_NONE ? 0
+							     : STORE_UNKNOWN,
+	    .storable = admission->store,
+	};
+
+	if (meta.p == NULL)
+		return LARDER_NOMEM;
+	return store_create(proxy_store(f->w->proxy), &new, &f->blob);
+}
+
+/* The answer that must not be kept says that what is kept is no longer so
+ * (but a failing origin says nothing of it). */
+static void
+drop_superseded(struct fetch *f)
+{
+	if (f->action == CACHE_REVALIDATE && f->response.status < 500 &&
+	    f->chosen >= 0)
+		store_remove(
+		    proxy_store(f->w->proxy), f->key, f->records[f->chosen].id);
+}
+
+static bool
+stale_may_stand_in(const struct fetch *f)
+{
+	return f->response.status >= 500 && f->chosen >= 0 &&
+	       cache_may_serve_stale(&f->cache_request,
+		   &f->stored[f->chosen].meta, f->response_time, &f->policy);
+}
+
+static void
+publish_response(struct fetch *f, struct cache_admission *admission)
+{
+	struct flight_result result = {
+	    .kind = FLIGHT_RESPONSE,
+	    .shared = admission->store,
+	    .stored = admission->store,
+	    .status = f->response.status,
+	    .length = announced_length(f),
+	    .trailers = f->body.framing == HTTP_BODY_CHUNKED &&
+			http_has(&f->response, HTTP_F_TRAILER),
+	    .body_ended = f->body.framing == HTTP_BODY_NONE,
+	};
+	struct bytes form = cache_head_form(
+	    &f->response, admission->store, f->response_time, &f->arena);
+
+	if (form.p == NULL || create_blob(f, admission, form) < 0 ||
+	    !copy_admission(&result, &f->flight->arena, admission, form)) {
+		out_of_memory(f);
+		return;
+	}
+	if (result.trailers)
+		result.trailer_names = arena_copy(&f->flight->arena,
+		    http_value(&f->response, HTTP_F_TRAILER));
+	set_peer(f, &result);
+	result.blob = blob_ref(f->blob);
+	blob_set_producer(f->blob, mailbox_post, &f->note);
+	f->state = FETCH_BODY;
+	flight_publish(f->flight, &result);
+	if (f->body.framing == HTTP_BODY_NONE)
+		fetch_finish(f);
+	else
+		fetch_pump(f);
+}
+
+static void
+on_response(struct fetch *f)
+{
+	struct cache_admission admission;
+
+	if (cache_admit(&f->cache_request, &f->response, f->request_time,
+		f->response_time, &f->policy, &f->arena, &admission) < 0) {
+		out_of_memory(f);
+		return;
+	}
+	/* What answers HEAD has no body that a GET could be given. */
+	if (f->request.method != HTTP_GET)
+		admission.store = false;
+	if (f->action == CACHE_PASS || stale_may_stand_in(f))
+		admission.store = false;
+	else if (!admission.store)
+		drop_superseded(f);
+	if (f->action != CACHE_PASS && !admission.store &&
+	    f->response.status < 500)
+		flight_mark_private(
+		    proxy_flights(f->w->proxy), f->key, f->response_time);
+	reply_invalidate(f);
+	publish_response(f, &admission);
+}
+
+/* ---- 304 -------------------------------------------------------------- */
+
+static void
+drop_and_ask_again(struct fetch *f)
+{
+	blob_reader_close(&f->stored_reader);
+	store_remove(proxy_store(f->w->proxy), f->key, 0);
+	fetch_ask_again(f);
+}
+
+static void
+publish_refreshed(struct fetch *f, struct bytes form,
+    struct cache_admission *admission, struct blob *blob)
+{
+	struct flight_result result = {
+	    .kind = FLIGHT_REFRESHED,
+	    .shared = admission->store,
+	    .stored = admission->store,
+	    .status = f->stored[f->chosen].meta.status,
+	    .length = f->stored[f->chosen].body_size,
+	};
+
+	set_peer(f, &result);
+	if (!copy_admission(&result, &f->flight->arena, admission, form)) {
+		out_of_memory(f);
+		return;
+	}
+	result.blob = blob_ref(blob);
+	flight_publish(f->flight, &result);
+	fetch_finish(f);
+}
+
+void
+reply_merge(struct fetch *f)
+{
+	const struct store_record *record = &f->records[f->chosen];
+	struct cache_admission admission;
+	struct bytes head, form, meta;
+	int err = blob_reader_head(&f->stored_reader, &head);
+
+	if (err == LARDER_AGAIN)
+		return;
+	if (err == 0)
+		err = cache_freshen(&f->cache_request, head,
+		    &f->stored[f->chosen], &f->response, f->request_time,
+		    f->response_time, &f->policy, &f->arena, &form, &admission);
+	if (err < 0) {
+		drop_and_ask_again(f);
+		return;
+	}
+	meta = cache_meta_encode(&admission.meta, &f->arena);
+	if (!admission.store || meta.p == NULL)
+		store_remove(proxy_store(f->w->proxy), f->key, record->id);
+	else
+		store_update(f->w->view, f->key, record->id, meta, form,
+		    admission.expires);
+	publish_refreshed(f, form, &admission, f->stored_reader.blob);
+}
+
+static void
+on_not_modified(struct fetch *f)
+{
+	int chosen = cache_select_304(
+	    &f->response, f->stored, f->stored_count, f->chosen);
+	struct blob *blob = NULL;
+	int err = LARDER_ABSENT;
+
+	if (chosen >= 0) {
+		f->chosen = chosen;
+		err = store_open_blob(f->w->view, &f->records[chosen], &blob);
+	}
+	if (err == 0) {
+		err = blob_reader_open(&f->stored_reader, f->w->view, blob, 0,
+		    STORE_UNKNOWN, mailbox_post, &f->note);
+		blob_unref(&blob);
+	}
+	if (err != 0) {
+		drop_and_ask_again(f);
+		return;
+	}
+	f->state = FETCH_MERGING;
+	reply_merge(f);
+}
+
+void
+reply_on_head(struct fetch *f)
+{
+	f->reusable =
+	    f->response.minor >= 1 && f->body.framing != HTTP_BODY_CLOSE &&
+	    !http_list_has(&f->response, HTTP_F_CONNECTION, BYTES("close"));
+	/* An origin that says no does not want the rest. */
+	if (f->uploads && f->response.status >= 400)
+		f->write_failed = true;
+	if (f->response.status == 304 && f->action == CACHE_REVALIDATE &&
+	    !f->unconditional)
+		on_not_modified(f);
+	else
+		on_response(f);
+}

@@ -1,0 +1,144 @@
+/*
+ * The first step: may they, what do they want, and where does it lie?
+ */
+#include "cache/key.h"
+#include "http/list.h"
+#include "proxy/acl.h"
+#include "proxy/client.h"
+#include "proxy/exchange.h"
+#include "proxy/tunnel.h"
+#include "proxy/via.h"
+
+/* How long freshness that is a guess may last, in seconds. */
+#define HEURISTIC_MAX (24 * 3600)
+
+#define ALLOWED \
+	"Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS, CONNECT\r\n"
+
+/* RFC 9112 9.3; what HTTP/1.0 proxies' clients send counts too. */
+static bool
+wants_to_keep(const struct http_head *head)
+{
+	if (http_list_has(head, HTTP_F_CONNECTION, BYTES("close")))
+		return false;
+	if (head->minor >= 1)
+		return true;
+	return http_list_has(head, HTTP_F_CONNECTION, BYTES("keep-alive")) ||
+	       http_list_has(
+		   head, HTTP_F_PROXY_CONNECTION, BYTES("keep-alive"));
+}
+
+static enum step
+deny(struct exchange *x, int status, const char *detail, const char *text)
+{
+	x->result = RESULT_DENIED;
+	return answer_own(x, status, detail, text);
+}
+
+/* 0, or 417: only one expectation is known (RFC 9110 10.1.1). */
+static bool
+understands_expect(struct exchange *x)
+{
+	const struct http_field *f = http_next(&x->head, HTTP_F_EXPECT, NULL);
+
+	if (f == NULL || x->head.minor < 1)
+		return true;
+	x->expects = bytes_ieq(f->value, BYTES("100-continue"));
+	return x->expects && http_count(&x->head, HTTP_F_EXPECT) == 1;
+}
+
+static void
+set_policy(struct exchange *x)
+{
+	x->policy = (struct cache_policy){
+	    .stale_if_error = x->conf->stale_if_error / 1000,
+	    .heuristic_max = HEURISTIC_MAX,
+	    .targeted = x->site != NULL && x->site->targeted,
+	};
+	for (unsigned i = 0; i < x->conf->rules_count; i++) {
+		const struct conf_rule *rule = &x->conf->rules[i];
+
+		if (!cache_key_glob(bytes_str(rule->match), x->key))
+			continue;
+		x->policy.immutable = rule->immutable;
+		return;
+	}
+}
+
+/* Max-Forwards says that the answer is ours (RFC 9110 7.6.2). */
+static bool
+is_last_hop(const struct exchange *x)
+{
+	uint64_t n;
+
+	return x->head.method == HTTP_OPTIONS &&
+	       bytes_decimal(
+		   http_value(&x->head, HTTP_F_MAX_FORWARDS), UINT64_MAX, &n) &&
+	       n == 0;
+}
+
+static enum step
+find_site(struct exchange *x)
+{
+	x->site = conf_site_for(x->conf, x->target.host, x->target.port);
+	if (x->site != NULL && x->target.host.n > 0)
+		return STEP_LOOKUP;
+	x->site = NULL;
+	return answer_own(x, 400, "no-site",
+	    "This is larder, a caching proxy. It serves no site of that "
+	    "name. To use it as a proxy, tell your client: "
+	    "curl -x http://HOST:PORT URL; for apt, in "
+	    "/etc/apt/apt.conf.d/30larder: "
+	    "Acquire::http::Proxy \"http://HOST:PORT\"; for browsers and "
+	    "tools, http_proxy=http://HOST:PORT. To serve a site by its "
+	    "name, add to larder.conf: "
+	    "site \"NAME\" { origin = \"http://ORIGIN\" }");
+}
+
+static enum step
+check_request(struct exchange *x)
+{
+	if (!acl_allows_client(x->conf, &x->client->peer))
+		return deny(x, 403, "client-refused",
+		    "This address may not use this proxy. The rule is "
+		    "access.clients in larder.conf.");
+	if (!understands_expect(x))
+		return answer_own(x, 417, "expect",
+		    "The only expectation that is met is 100-continue.");
+	if (via_is_loop(&x->head, x->w->proxy))
+		return answer_own(x, 508, "loop",
+		    "This request has come through this proxy before. Look "
+		    "for a site or a proxy setting that leads back here.");
+	if (x->head.method == HTTP_TRACE)
+		return answer_plain(
+		    x, 405, ALLOWED, BYTES("TRACE is not passed on.\n"));
+	return STEP_LOOKUP;
+}
+
+enum step
+route_step(struct exchange *x)
+{
+	enum step next;
+
+	if (x->tunnel != NULL)
+		return STEP_WAIT;
+	x->keep = wants_to_keep(&x->head);
+	x->key = cache_key(&x->target, &x->arena);
+	if (x->key.p == NULL || x->key.n > STORE_KEY_MAX)
+		return answer_own(x, 414, "uri-too-long",
+		    "The address is longer than this proxy allows.");
+	next = check_request(x);
+	if (next != STEP_LOOKUP)
+		return next;
+	if (x->head.method == HTTP_CONNECT) {
+		x->key = x->head.target;
+		return tunnel_start(x);
+	}
+	if (x->target.form == HTTP_FORM_ASTERISK || is_last_hop(x))
+		return answer_plain(x, 200, ALLOWED, bytes_of(NULL, 0));
+	if (x->target.form == HTTP_FORM_ORIGIN)
+		next = find_site(x);
+	cache_request_init(&x->request, &x->head);
+	set_policy(x);
+	return next;
+}

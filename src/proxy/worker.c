@@ -1,0 +1,303 @@
+/*
+ * A worker's life: made by the main thread, run by its own, asked to change or
+ * to end by a note in its mailbox.
+ *
+ * What always holds: everything a worker owns is touched by its thread alone
+ * once that runs; orders come through proxy_take_orders().
+ */
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "larder/check.h"
+#include "larder/log.h"
+#include "proxy/client.h"
+#include "proxy/exchange.h"
+#include "proxy/fetch.h"
+#include "proxy/orders.h"
+#include "proxy/tunnel.h"
+#include "proxy/worker.h"
+
+/* Idle connections kept to one origin, and to all, by one worker. */
+#define IDLE_PER_TARGET 32
+#define IDLE_TOTAL	512
+
+struct worker_listener {
+	struct list node;
+	struct listener *listener;
+	union addr address;
+};
+
+const struct http_limits worker_limits = {
+    .line = WORKER_REQUEST_LINE,
+    .head = WORKER_HEAD,
+    .fields = WORKER_FIELDS,
+};
+
+static void
+on_turn(void *arg)
+{
+	struct worker *w = arg;
+
+	store_view_turn(w->view);
+}
+
+static struct upstream_options
+upstream_options(const struct conf *conf)
+{
+	return (struct upstream_options){
+	    .connect_ms = conf->connect_timeout,
+	    .idle_ms = conf->idle_timeout,
+	    .idle_per_target = IDLE_PER_TARGET,
+	    .idle_total = IDLE_TOTAL,
+	};
+}
+
+static void
+close_listeners(struct worker *w)
+{
+	struct list *node;
+
+	while ((node = list_shift(&w->listeners)) != NULL) {
+		struct worker_listener *l =
+		    container_of(node, struct worker_listener, node);
+
+		listener_close(&l->listener);
+		free(l);
+	}
+}
+
+static void
+stop_if_drained(struct worker *w)
+{
+	if (w->draining && list_empty(&w->clients) && list_empty(&w->fetches) &&
+	    list_empty(&w->tunnels))
+		loop_stop(w->loop);
+}
+
+void
+worker_check_drained(struct worker *w)
+{
+	stop_if_drained(w);
+}
+
+static void
+abort_all(struct worker *w)
+{
+	clients_abort_all(w);
+	tunnels_abort_all(w);
+	fetches_abort_all(w);
+}
+
+static void
+on_drain_deadline(void *arg)
+{
+	struct worker *w = arg;
+
+	abort_all(w);
+	loop_stop(w->loop);
+}
+
+static void
+drain(struct worker *w, bool now)
+{
+	if (!w->draining) {
+		w->draining = true;
+		close_listeners(w);
+		clients_close_idle(w);
+		loop_timer_start(&w->drain_timer, w->conf->drain_timeout);
+	}
+	if (now)
+		on_drain_deadline(w);
+	stop_if_drained(w);
+}
+
+/* Addresses that the new configuration no longer has. */
+static void
+close_unlisted(struct worker *w, const struct conf *conf)
+{
+	list_each_safe (node, &w->listeners) {
+		struct worker_listener *l =
+		    container_of(node, struct worker_listener, node);
+		bool kept = false;
+
+		for (unsigned i = 0; i < conf->listen_count; i++)
+			kept |= addr_equal(
+			    &l->address, &conf->listen_addr[i], true);
+		if (kept)
+			continue;
+		list_remove(&l->node);
+		listener_close(&l->listener);
+		free(l);
+	}
+}
+
+static void
+reconfigure(struct worker *w, struct orders *orders)
+{
+	struct upstream_options options = upstream_options(orders->conf);
+
+	for (unsigned i = 0; i < orders->socket_count; i++)
+		if (worker_listen(w, &orders->sockets[i].address,
+			orders->sockets[i].fd) < 0)
+			log_warnx("worker %u: cannot listen: out of memory",
+			    w->index);
+	close_unlisted(w, orders->conf);
+	upstreams_configure(w->upstreams, &options);
+	conf_unref(&w->conf);
+	w->conf = orders->conf;
+}
+
+static void
+on_control(void *arg)
+{
+	struct worker *w = arg;
+	struct orders orders;
+
+	while (proxy_take_orders(w->proxy, w->index, &orders)) {
+		if (orders.conf != NULL)
+			reconfigure(w, &orders);
+		free(orders.sockets);
+		if (orders.drain)
+			drain(w, orders.drain_now);
+	}
+}
+
+static void
+on_accept(void *arg, int fd, const union addr *peer)
+{
+	client_new(arg, fd, peer);
+}
+
+int
+worker_listen(struct worker *w, const union addr *address, int fd)
+{
+	struct worker_listener *l = calloc(1, sizeof(*l));
+	int err;
+
+	if (l == NULL) {
+		close(fd);
+		return LARDER_NOMEM;
+	}
+	err = listener_new(&l->listener, w->loop, fd, on_accept, w);
+	if (err < 0) {
+		free(l);
+		return err;
+	}
+	l->address = *address;
+	list_append(&w->listeners, &l->node);
+	return 0;
+}
+
+int
+worker_new(
+    struct worker **out, struct proxy *proxy, unsigned index, struct conf *conf)
+{
+	struct upstream_options options = upstream_options(conf);
+	struct worker *w = calloc(1, sizeof(*w));
+	int err;
+
+	if (w == NULL)
+		return LARDER_NOMEM;
+	w->proxy = proxy;
+	w->index = index;
+	w->conf = conf_ref(conf);
+	list_init(&w->listeners);
+	list_init(&w->clients);
+	list_init(&w->spare);
+	list_init(&w->fetches);
+	list_init(&w->tunnels);
+	if ((err = loop_new(&w->loop, on_turn, w)) < 0 ||
+	    (err = mailbox_new(&w->mailbox, w->loop)) < 0 ||
+	    (err = resolver_new(&w->resolver, w->loop)) < 0 ||
+	    (err = upstreams_new(&w->upstreams, w->loop, w->resolver,
+		 proxy_tls(proxy), &options)) < 0 ||
+	    (err = store_view_open(proxy_store(proxy), &w->view)) < 0) {
+		worker_free(&w);
+		return err;
+	}
+	mailbox_note_init(&w->control, w->mailbox, on_control, w);
+	loop_timer_init(&w->drain_timer, w->loop, on_drain_deadline, w);
+	*out = w;
+	return 0;
+}
+
+void
+worker_join(struct worker *w)
+{
+	if (w != NULL && w->started)
+		pthread_join(w->thread, NULL);
+}
+
+void
+worker_free(struct worker **worker)
+{
+	struct worker *w = *worker;
+
+	*worker = NULL;
+	if (w == NULL)
+		return;
+	if (w->loop != NULL) {
+		close_listeners(w);
+		abort_all(w);
+		loop_timer_release(&w->drain_timer);
+	}
+	if (w->upstreams != NULL)
+		upstreams_free(&w->upstreams);
+	if (w->resolver != NULL)
+		resolver_free(&w->resolver);
+	exchange_free_spares(w);
+	if (w->mailbox != NULL)
+		mailbox_free(&w->mailbox);
+	if (w->loop != NULL)
+		loop_free(&w->loop);
+	if (w->view != NULL)
+		store_view_close(&w->view);
+	conf_unref(&w->conf);
+	free(w);
+}
+
+static void *
+run(void *arg)
+{
+	struct worker *w = arg;
+
+	loop_run(w->loop);
+	atomic_store(&w->done, true);
+	return NULL;
+}
+
+int
+worker_start(struct worker *w)
+{
+	sigset_t all, before;
+	int err;
+
+	/* Signals are the main thread's. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &before);
+	err = pthread_create(&w->thread, NULL, run, w);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (err != 0)
+		return LARDER_IO;
+	w->started = true;
+	return 0;
+}
+
+int64_t
+worker_now(struct worker *w)
+{
+	return loop_wall_ms(w->loop) / 1000;
+}
+
+const char *
+worker_date(struct worker *w)
+{
+	int64_t now = worker_now(w);
+
+	if (w->date_at != now || w->date[0] == '\0') {
+		http_date_format(now, w->date);
+		w->date_at = now;
+	}
+	return w->date;
+}

@@ -1,0 +1,105 @@
+/*
+ * A worker: one thread, one loop, and all that its connections share. Nothing
+ * here is touched by another thread but `stats`, `open` and what a mailbox
+ * guards.
+ */
+#ifndef PROXY_WORKER_H
+#define PROXY_WORKER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "conf/conf.h"
+#include "http/date.h"
+#include "http/head.h"
+#include "larder/list.h"
+#include "larder/stats.h"
+#include "larder/store.h"
+#include "net/listener.h"
+#include "net/loop.h"
+#include "net/mailbox.h"
+#include "net/resolve.h"
+#include "net/tls.h"
+#include "net/upstream.h"
+
+struct access_log;
+struct flights;
+struct proxy;
+
+/* Limits on what comes from outside, in bytes and fields. */
+#define WORKER_REQUEST_LINE (32u * 1024)
+#define WORKER_HEAD	    (64u * 1024)
+#define WORKER_FIELDS	    200u
+/* What an exchange's or a fetch's arena may hold. */
+#define WORKER_ARENA	    (512u * 1024)
+/* What is read at once from a body's connection. */
+#define WORKER_READ	    (64u * 1024)
+/* What one connection may move before the others of the loop have their turn */
+#define WORKER_BURST	    (1024u * 1024)
+
+struct worker {
+	struct proxy *proxy;
+	unsigned index;
+	pthread_t thread;
+	bool started;
+	struct loop *loop;
+	struct mailbox *mailbox;
+	struct resolver *resolver;
+	struct upstreams *upstreams;
+	struct store_view *view;
+	struct conf *conf; /* for requests read from now on */
+
+	struct list listeners; /* struct worker_listener */
+	struct list clients;   /* struct client.node */
+	struct list spare;     /* exchanges to be used again */
+	unsigned spare_count;
+	struct list fetches; /* struct fetch.node: running in this loop */
+	struct list tunnels; /* struct tunnel.node */
+
+	struct mailbox_note control; /* look at proxy's orders */
+	bool draining;
+	struct loop_timer drain_timer;
+
+	char date[HTTP_DATE_SIZE]; /* of date_at, for Date */
+	int64_t date_at;
+
+	struct stats stats;
+	_Atomic uint64_t open;	  /* client connections, for others to read */
+	_Atomic uint64_t flights; /* fetches, ditto */
+	_Atomic bool done;	  /* its thread is about to end */
+};
+
+extern const struct http_limits worker_limits;
+
+int worker_new(struct worker **out, struct proxy *proxy, unsigned index,
+    struct conf *conf);
+/* Waits for its thread, if that was started. */
+void worker_join(struct worker *w);
+/* After worker_join() of all of them: they may still hold each other's flights.
+ */
+void worker_free(struct worker **worker);
+/* Accepts on fd, which the worker owns from now on; `address` tells it from
+ * others when the configuration changes. Before its thread starts, or from it
+ */
+int worker_listen(struct worker *w, const union addr *address, int fd);
+int worker_start(struct worker *w);
+
+/* Wall clock of this turn, in seconds. */
+int64_t worker_now(struct worker *w);
+/* "Sun, 06 Nov 1994 08:49:37 GMT" of now. */
+const char *worker_date(struct worker *w);
+
+/* A client or a fetch ended: a draining worker may be done now. */
+void worker_check_drained(struct worker *w);
+
+/* What all workers share. */
+struct store *proxy_store(struct proxy *proxy);
+struct flights *proxy_flights(struct proxy *proxy);
+struct access_log *proxy_access_log(struct proxy *proxy);
+struct tls_context *proxy_tls(struct proxy *proxy);
+/* A random word that tells this instance from others, for Via. */
+const char *proxy_id(struct proxy *proxy);
+/* Does this address lead back to a socket of our own? */
+bool proxy_is_self(struct proxy *proxy, const union addr *address);
+
+#endif
