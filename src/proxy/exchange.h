@@ -137,6 +137,7 @@ enum step exchange_look_again(struct exchange *x);
 enum step route_step(struct exchange *x);
 enum step answer_step(struct exchange *x);
 enum step deliver_step(struct exchange *x);
+enum step record_step(struct exchange *x);
 
 /*
  * An answer of larder's own: text/plain, or HTML where that is preferred.

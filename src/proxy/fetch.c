@@ -273,139 +273,6 @@ connect_origin(struct fetch *f, bool fresh)
 		fetch_fail(f, 502, "no-memory", "There is no memory left.");
 }
 
-/* ---- the request's body ----------------------------------------------- */
-
-/* The leader's client left, or sent nonsense, in the middle of its body: the
- * origin must not take what it has for the whole. */
-static void
-upload_broken(struct fetch *f)
-{
-	struct exchange *x = f->leader;
-
-	x->keep = false;
-	fetch_fail(f, 400, "request-body",
-	    "The request's body is broken or incomplete.");
-}
-
-static void
-stage(struct fetch *f, const void *p, size_t n)
-{
-	check(f->staged + n <= FETCH_STAGING + HTTP_TRAILERS_MAX + 64);
-	memcpy(f->staging + f->staged, p, n);
-	f->staged += n;
-}
-
-static void
-stage_data(struct fetch *f, struct bytes data)
-{
-	bool chunked = f->leader->body.framing == HTTP_BODY_CHUNKED;
-	char head[HTTP_CHUNK_HEAD];
-
-	if (data.n == 0)
-		return;
-	if (chunked)
-		stage(f, head, http_chunk_head(head, data.n));
-	stage(f, data.p, data.n);
-	if (chunked)
-		stage(f, "\r\n", 2);
-}
-
-static void
-stage_end(struct fetch *f)
-{
-	struct exchange *x = f->leader;
-	struct bytes trailers = http_body_trailers(&x->body);
-
-	if (x->body.framing == HTTP_BODY_CHUNKED) {
-		stage(f, "0\r\n", 3);
-		stage(f, trailers.p, trailers.n);
-		stage(f, "\r\n", 2);
-	}
-	f->uploads = false;
-	conn_set_timeout(x->client->conn, 0);
-}
-
-/* Takes from the client's input, as much as there is room for. False: nothing
- * there yet, or f is gone. */
-static bool
-upload_some(struct fetch *f)
-{
-	struct exchange *x = f->leader;
-	struct conn *conn = x->client->conn;
-	struct bytes in = conn_input(conn), data;
-	size_t used;
-	int err;
-
-	if (in.n == 0) {
-		ssize_t n = conn_fill(conn, WORKER_READ);
-
-		if (n == LARDER_AGAIN) {
-			conn_set_timeout(conn, f->conf->idle_timeout);
-			return false;
-		}
-		if (n < 0) {
-			x->client->ended = true;
-			upload_broken(f);
-			return false;
-		}
-		in = conn_input(conn);
-	}
-	if (in.n > FETCH_STAGING / 2)
-		in.n = FETCH_STAGING / 2;
-	f->upload_begun = true;
-	err = http_body_next(&x->body, in, &used, &data);
-	if (err == LARDER_INVALID) {
-		upload_broken(f);
-		return false;
-	}
-	stage_data(f, data);
-	conn_consume(conn, used);
-	if (err == LARDER_ABSENT)
-		stage_end(f);
-	else if (err == LARDER_AGAIN && used == 0) {
-		/* The start of something: more is needed to tell. */
-		ssize_t n = conn_fill(conn, WORKER_READ);
-
-		if (n == LARDER_AGAIN) {
-			conn_set_timeout(conn, f->conf->idle_timeout);
-			return false;
-		}
-		if (n < 0) {
-			x->client->ended = true;
-			upload_broken(f);
-			return false;
-		}
-	}
-	return true;
-}
-
-/* Fills the staging buffer; false: nothing to send now. */
-static bool
-upload(struct fetch *f)
-{
-	if (!f->uploads || f->leader == NULL || f->write_failed)
-		return false;
-	if (f->staging == NULL) {
-		f->staging = malloc(FETCH_STAGING + HTTP_TRAILERS_MAX + 64);
-		if (f->staging == NULL) {
-			fetch_fail(f, 502, "no-memory", "No memory is left.");
-			return false;
-		}
-	}
-	f->staged = f->staged_sent = 0;
-	while (f->uploads && f->staged < FETCH_STAGING / 2)
-		if (!upload_some(f))
-			break;
-	return f->state != FETCH_OVER && f->staged > 0;
-}
-
-void
-fetch_source_readable(struct fetch *f)
-{
-	if (f->state == FETCH_ASKING || f->state == FETCH_BODY)
-		send_request(f);
-}
-
 /* ---- moving bytes ----------------------------------------------------- */
 
 static void
@@ -424,7 +291,8 @@ send_request(struct fetch *f)
 		struct iovec iov[2];
 		ssize_t n;
 
-		if (f->ask.n == 0 && f->staged_sent == f->staged && !upload(f))
+		if (f->ask.n == 0 && f->staged_sent == f->staged &&
+		    !upload_fill(f))
 			return;
 		iov[0].iov_base = (void *)(uintptr_t)f->ask.p;
 		iov[0].iov_len = f->ask.n;
@@ -445,6 +313,13 @@ send_request(struct fetch *f)
 		if (f->uploads)
 			expect_progress(f);
 	}
+}
+
+void
+fetch_source_readable(struct fetch *f)
+{
+	if (f->state == FETCH_ASKING || f->state == FETCH_BODY)
+		send_request(f);
 }
 
 /* False: wait for more, or f is gone. */

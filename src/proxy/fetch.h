@@ -7,8 +7,8 @@
  *                      ^             │ │                      │
  *                      └── retry ────┘ └── 304 ──> MERGING ───┘
  *
- * fetch.c has its life and its connection, ask.c writes the request, reply.c
- * makes a result of the head that comes.
+ * fetch.c has its life and its connection, ask.c writes the request, upload.c
+ * sends its body, reply.c makes a result of the head that comes.
  */
 #ifndef PROXY_FETCH_H
 #define PROXY_FETCH_H
@@ -112,6 +112,10 @@ void reply_merge(struct fetch *f);
 void reply_interim(struct fetch *f);
 /* The answer is whole: what it makes invalid goes. */
 void reply_invalidate(struct fetch *f);
+
+/* upload.c: refills the empty staging buffer from the leader's client. False:
+ * there is nothing to send now, or f is gone. */
+bool upload_fill(struct fetch *f);
 
 /* fetch.c, for reply.c. */
 void fetch_pump(struct fetch *f);

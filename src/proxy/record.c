@@ -1,0 +1,140 @@
+/*
+ * The last step: the access log and the counters, and letting go of all that
+ * the exchange held. Whatever way it ended, it ends here.
+ */
+#include "proxy/access.h"
+#include "proxy/client.h"
+#include "proxy/exchange.h"
+#include "proxy/fetch.h"
+#include "proxy/tunnel.h"
+
+static struct bytes
+content_type(const struct exchange *x)
+{
+	struct bytes rest = x->form, name = BYTES("\ncontent-type:");
+
+	/* The stored form is a handful of lines; only a log asks. */
+	for (size_t i = 0; i + name.n < rest.n; i++) {
+		struct bytes v;
+		const char *end;
+
+		if (rest.p[i] != '\n' ||
+		    !bytes_ieq(bytes_of(rest.p + i, name.n), name))
+			continue;
+		v = bytes_skip(rest, i + name.n);
+		end = memchr(v.p, '\r', v.n);
+		return bytes_trim(
+		    bytes_of(v.p, end ? (size_t)(end - v.p) : v.n));
+	}
+	return bytes_of(NULL, 0);
+}
+
+static void
+log_access(struct exchange *x)
+{
+	struct access_log *log = proxy_access_log(x->w->proxy);
+	struct access_record r;
+
+	if (!access_log_wanted(log))
+		return;
+	r = (struct access_record){
+	    .started = x->started,
+	    .ended = loop_wall_ms(x->w->loop),
+	    .client = &x->client->peer,
+	    .result = x->result,
+	    .aborted = x->aborted,
+	    .status = x->status,
+	    .bytes = x->sent,
+	    .method = x->head.method_text,
+	    .url = x->key.n ? x->key : x->head.target,
+	    .site = x->site != NULL,
+	    .peer = x->peer,
+	    .type = content_type(x),
+	    .referer = http_value(&x->head, HTTP_F_REFERER),
+	    .agent = http_value(&x->head, HTTP_F_USER_AGENT),
+	};
+	access_log_write(log, &r);
+}
+
+static enum stats_counter
+stat_of(const struct exchange *x)
+{
+	switch (x->result) {
+	case RESULT_HIT:
+		return x->note_status.collapsed ? STAT_collapsed : STAT_hits;
+	case RESULT_MEM_HIT:
+		return STAT_hits;
+	case RESULT_REFRESH_UNMODIFIED:
+		return STAT_revalidated;
+	case RESULT_DENIED:
+		return STAT_denied;
+	case RESULT_TUNNEL:
+		return STAT_tunnels;
+	case RESULT_NONE:
+		return STAT_errors;
+	case RESULT_MISS:
+	case RESULT_REFRESH_MODIFIED:
+	case RESULT_CLIENT_REFRESH_MISS:
+		break;
+	}
+	return x->decision.action == CACHE_PASS ? STAT_passes : STAT_misses;
+}
+
+static void
+count(struct exchange *x)
+{
+	struct stats *stats = &x->w->stats;
+
+	stats_add(stats, stat_of(x), 1);
+	if (x->result == RESULT_MEM_HIT)
+		stats_add(stats, STAT_memory_hits, 1);
+	if (x->result == RESULT_HIT || x->result == RESULT_MEM_HIT ||
+	    x->result == RESULT_REFRESH_UNMODIFIED)
+		stats_add(stats, STAT_hit_bytes, x->body_sent);
+	if (x->aborted)
+		stats_add(stats, STAT_aborted, 1);
+	stats_add(stats, STAT_served_bytes, x->sent);
+}
+
+/* Lets go of all that the exchange holds; the client is the caller's. */
+static void
+finish(struct exchange *x)
+{
+	log_access(x);
+	count(x);
+	if (x->tunnel != NULL)
+		tunnel_cancel(x->tunnel);
+	if (x->fetch != NULL)
+		fetch_leader_left(x->fetch);
+	exchange_forget_answer(x);
+	mailbox_cancel(&x->note);
+}
+
+enum step
+record_step(struct exchange *x)
+{
+	struct client *client = x->client;
+	bool keep = x->keep && http_body_done(&x->body);
+	bool reset = x->broken;
+
+	finish(x);
+	client->exchange = NULL;
+	exchange_release(&x);
+	if (reset)
+		client_reset(client);
+	else
+		client_next(client, keep);
+	return STEP_GONE;
+}
+
+void
+exchange_abort(struct exchange *x)
+{
+	struct client *client = x->client;
+
+	x->aborted = true;
+	finish(x);
+	client->exchange = NULL;
+	exchange_release(&x);
+	client_reset(client);
+}
