@@ -1,0 +1,162 @@
+/*
+ * Byte ranges (RFC 9110 14.1.2, 14.2, 14.4). Numbers beyond 64 bits saturate:
+ * they mean "behind any end".
+ */
+#include "http/range.h"
+
+#include "http/chars.h"
+#include "http/list.h"
+
+/* 1*DIGIT, saturating. */
+static bool
+number(struct bytes b, uint64_t *out)
+{
+	uint64_t value = 0;
+
+	if (b.n == 0 || http_span(b, HTTP_C_DIGIT) != b.n)
+		return false;
+	for (size_t i = 0; i < b.n; i++) {
+		uint64_t digit = (uint64_t)(b.p[i] - '0');
+
+		value = value > (UINT64_MAX - digit) / 10 ? UINT64_MAX
+							  : value * 10 + digit;
+	}
+	*out = value;
+	return true;
+}
+
+/* first-pos "-" [ last-pos ], or "-" suffix-length */
+static bool
+range_spec(struct bytes b, struct http_range_spec *out)
+{
+	size_t n = http_span(b, HTTP_C_DIGIT);
+	struct bytes first = {b.p, n}, last;
+
+	if (n == b.n || b.p[n] != '-')
+		return false;
+	last = bytes_skip(b, n + 1);
+	out->suffix = n == 0;
+	out->last = UINT64_MAX;
+	if (out->suffix)
+		return number(last, &out->first);
+	if (!number(first, &out->first))
+		return false;
+	return last.n == 0 ||
+	       (number(last, &out->last) && out->first <= out->last);
+}
+
+/* Takes "bytes=" off; units are case-insensitive (14.1). */
+static bool
+bytes_unit(struct bytes *value)
+{
+	const struct bytes unit = BYTES("bytes=");
+
+	if (value->n < unit.n ||
+	    !bytes_ieq((struct bytes){value->p, unit.n}, unit))
+		return false;
+	*value = bytes_skip(*value, unit.n);
+	return true;
+}
+
+bool
+http_range_single(struct bytes value, struct http_range_spec *out)
+{
+	struct bytes element, more;
+
+	return bytes_unit(&value) && http_list_split(&value, &element) &&
+	       range_spec(element, out) && !http_list_split(&value, &more);
+}
+
+/* False: not satisfiable (14.1.2). */
+static bool
+resolve(
+    const struct http_range_spec *spec, uint64_t length, struct http_range *out)
+{
+	if (spec->suffix) {
+		if (spec->first == 0)
+			return false;
+		out->from = spec->first < length ? length - spec->first : 0;
+		out->to = length;
+		return true;
+	}
+	if (spec->first >= length)
+		return false;
+	out->from = spec->first;
+	out->to = spec->last < length ? spec->last + 1 : length;
+	return true;
+}
+
+/* 14.2 lets ignore what costs more than the whole would: overlapping ranges,
+ * or as many bytes. */
+static bool
+absurd(const struct http_ranges *r, uint64_t length)
+{
+	uint64_t sum = 0;
+
+	if (r->count < 2)
+		return false;
+	for (unsigned i = 0; i < r->count; i++) {
+		sum += r->range[i].to - r->range[i].from;
+		if (sum > length)
+			return true;
+		for (unsigned j = 0; j < i; j++)
+			if (r->range[i].from < r->range[j].to &&
+			    r->range[j].from < r->range[i].to)
+				return true;
+	}
+	return false;
+}
+
+enum http_range_verdict
+http_range_resolve(struct bytes value, uint64_t length, struct http_ranges *out)
+{
+	struct http_range_spec spec;
+	struct bytes element;
+	unsigned asked = 0;
+
+	out->count = 0;
+	if (!bytes_unit(&value))
+		return HTTP_RANGE_IGNORE;
+	while (http_list_split(&value, &element)) {
+		if (++asked > HTTP_RANGES_MAX || !range_spec(element, &spec))
+			return HTTP_RANGE_IGNORE;
+		/* Of nothing, a suffix is all; a 206 could not say so. */
+		if (length == 0 && spec.suffix && spec.first > 0)
+			return HTTP_RANGE_IGNORE;
+		if (resolve(&spec, length, &out->range[out->count]))
+			out->count++;
+	}
+	if (asked == 0 || absurd(out, length)) {
+		out->count = 0;
+		return HTTP_RANGE_IGNORE;
+	}
+	return out->count > 0 ? HTTP_RANGE_PARTS : HTTP_RANGE_NONE;
+}
+
+int
+http_content_range(struct bytes value, struct http_range *out, uint64_t *length)
+{
+	const struct bytes unit = BYTES("bytes ");
+	struct http_range_spec spec;
+	const char *slash;
+	struct bytes range, complete;
+
+	if (value.n < unit.n ||
+	    !bytes_ieq((struct bytes){value.p, unit.n}, unit))
+		return LARDER_INVALID;
+	value = bytes_skip(value, unit.n);
+	slash = value.n ? memchr(value.p, '/', value.n) : NULL;
+	if (slash == NULL)
+		return LARDER_INVALID;
+	range = (struct bytes){value.p, (size_t)(slash - value.p)};
+	complete = bytes_skip(value, range.n + 1);
+	if (!range_spec(range, &spec) || spec.suffix || spec.last >= INT64_MAX)
+		return LARDER_INVALID;
+	if (bytes_eq(complete, BYTES("*")))
+		*length = UINT64_MAX;
+	else if (!bytes_decimal(complete, INT64_MAX, length) ||
+		 spec.last >= *length)
+		return LARDER_INVALID;
+	*out = (struct http_range){spec.first, spec.last + 1};
+	return 0;
+}
