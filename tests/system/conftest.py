@@ -1,5 +1,6 @@
 """Fixtures. Modules share one daemon and one origin where isolation allows;
 every test has a path of its own."""
+import os
 import pathlib
 import sys
 import tempfile
@@ -8,13 +9,18 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
+from harness import daemon  # noqa: E402
 from harness.daemon import Larder  # noqa: E402
 from harness.origin import Origin  # noqa: E402
 from harness.tls import Authority  # noqa: E402
 
 
+def pytest_configure(config):
+    if not os.access(daemon.LARDERD, os.X_OK) and not config.option.collectonly:
+        pytest.exit(f"no {daemon.LARDERD}: make builds it", 2)
+
+
 def pytest_report_header():
-    from harness import daemon
     return f"larderd: {daemon.LARDERD}, patience {daemon.PATIENCE}"
 
 
@@ -29,9 +35,9 @@ def origin():
 def larder(origin):
     """The module's daemon: forward for all of loopback, and a site for any
     other Host that leads to the module's origin."""
-    daemon = Larder(sites={"*": origin.url("")})
-    yield daemon
-    daemon.close()
+    instance = Larder(sites={"*": origin.url("")})
+    yield instance
+    instance.close()
 
 
 @pytest.fixture
@@ -40,14 +46,13 @@ def make(origin):
     made = []
 
     def make_one(*args, **kw):
-        daemon = Larder(*args, **kw)
-        made.append(daemon)
-        return daemon
+        made.append(Larder(*args, **kw))
+        return made[-1]
     yield make_one
     failed = []
-    for daemon in made:
+    for instance in made:
         try:
-            daemon.close()
+            instance.close()
         except AssertionError as e:
             failed.append(str(e))
     assert not failed, "\n".join(failed)
