@@ -74,6 +74,9 @@ void conn_poke(struct conn *conn, unsigned what);
  * system call once the socket is known to be empty.
  */
 ssize_t conn_fill(struct conn *conn, size_t limit);
+/* May conn_fill() get something now? No system call. For an owner that has let
+ * an edge pass. */
+bool conn_readable(struct conn *conn);
 /* What is buffered; void after the next fill or consume. */
 struct bytes conn_input(struct conn *conn);
 void conn_consume(struct conn *conn, size_t n);

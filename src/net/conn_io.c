@@ -129,6 +129,13 @@ conn_fill(struct conn *conn, size_t limit)
 	return n;
 }
 
+bool
+conn_readable(struct conn *conn)
+{
+	conn_checked(conn);
+	return conn->can_read || conn->ssl || conn->eof;
+}
+
 struct bytes
 conn_input(struct conn *conn)
 {

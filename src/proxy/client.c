@@ -254,10 +254,9 @@ client_next(struct client *c, bool keep)
 		client_close(c, !c->ended);
 		return;
 	}
-	c->served = true;
 	wait_for_request(c);
 	/* Not from here: the stack would grow with the pipeline. */
-	if (conn_input(c->conn).n > 0 || c->ended)
+	if (conn_input(c->conn).n > 0 || c->ended || conn_readable(c->conn))
 		conn_poke(c->conn, CONN_READABLE);
 }
 

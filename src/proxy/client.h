@@ -24,7 +24,6 @@ struct client {
 	size_t scanned;		   /* of the head that is being read */
 	bool heading;		   /* the header timeout runs */
 	bool ended;		   /* it will send nothing more */
-	bool served;		   /* a request before this one was answered */
 	union addr peer;
 };
 

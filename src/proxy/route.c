@@ -105,7 +105,7 @@ check_request(struct exchange *x)
 	if (!understands_expect(x))
 		return answer_own(x, 417, "expect",
 		    "The only expectation that is met is 100-continue.");
-	if (via_is_loop(&x->head, x->w->proxy))
+	if (via_is_loop(&x->head, proxy_id(x->w->proxy)))
 		return answer_own(x, 508, "loop",
 		    "This request has come through this proxy before. Look "
 		    "for a site or a proxy setting that leads back here.");

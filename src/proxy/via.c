@@ -3,13 +3,12 @@
  */
 #include "http/list.h"
 #include "proxy/via.h"
-#include "proxy/worker.h"
 
 void
-via_write(struct http_out *out, struct proxy *proxy)
+via_write(struct http_out *out, const char *id)
 {
 	http_out_str(out, "Via: 1.1 larder (");
-	http_out_str(out, proxy_id(proxy));
+	http_out_str(out, id);
 	http_out_str(out, ")\r\n");
 }
 
@@ -41,7 +40,7 @@ is_own(struct bytes element, struct bytes id)
 }
 
 bool
-via_is_loop(const struct http_head *request, struct proxy *proxy)
+via_is_loop(const struct http_head *request, const char *id)
 {
 	struct http_list list;
 	struct bytes element;
@@ -50,7 +49,7 @@ via_is_loop(const struct http_head *request, struct proxy *proxy)
 		return false;
 	http_list_init(&list, request, HTTP_F_VIA);
 	while (http_list_next(&list, &element))
-		if (is_own(element, bytes_str(proxy_id(proxy))))
+		if (is_own(element, bytes_str(id)))
 			return true;
 	return false;
 }

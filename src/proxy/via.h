@@ -9,15 +9,13 @@
 
 #include "http/forward.h"
 
-struct proxy;
-
 /* "Via: 1.1 larder (id)\r\n" */
-void via_write(struct http_out *out, struct proxy *proxy);
+void via_write(struct http_out *out, const char *id);
 
 /*
  * Has it been here before? By our own id; or by the name without any comment,
  * as when somebody behind us has taken the comments out.
  */
-bool via_is_loop(const struct http_head *request, struct proxy *proxy);
+bool via_is_loop(const struct http_head *request, const char *id);
 
 #endif
