@@ -95,7 +95,8 @@ result_name(const struct access_record *r)
 	case RESULT_NONE:
 		break;
 	}
-	return "NONE_NONE";
+	/* Larder's own answers: refusals, and the rest. */
+	return r->status >= 400 && r->status < 500 ? "TCP_DENIED" : "TCP_MISS";
 }
 
 static const char *

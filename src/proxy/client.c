@@ -242,8 +242,9 @@ client_new(struct worker *w, int fd, const union addr *peer)
 	atomic_fetch_add_explicit(&w->open, 1, memory_order_relaxed);
 	stats_add(&w->stats, STAT_connections, 1);
 	wait_for_request(c);
+	/* It was in the backlog: it gets its one answer. */
 	if (w->draining)
-		client_close(c, false);
+		wait_for_head(c);
 }
 
 void

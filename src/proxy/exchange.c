@@ -306,15 +306,10 @@ note_forwarded(struct exchange *x, const struct flight_result *r)
 static enum step
 use_result(struct exchange *x, const struct flight_result *r)
 {
-	int err = 0;
-
-	if (!r->body_ended || r->length != 0 || r->stored)
-		err = blob_reader_open(&x->reader, x->w->view, r->blob, 0,
-		    STORE_UNKNOWN, mailbox_post, &x->note);
-	if (err != 0) {
-		/* It turned into a window, and its beginning has passed. */
+	/* Not if it turned into a window, and its beginning has passed. */
+	if (blob_reader_open(&x->reader, x->w->view, r->blob, 0, STORE_UNKNOWN,
+		mailbox_post, &x->note) != 0)
 		return exchange_look_again(x);
-	}
 	memcpy(x->peer, r->peer, sizeof(x->peer));
 	x->result = result_of(x, r);
 	x->form = r->form;

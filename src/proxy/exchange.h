@@ -42,7 +42,7 @@ enum result {
 	RESULT_CLIENT_REFRESH_MISS,
 	RESULT_TUNNEL,
 	RESULT_DENIED,
-	RESULT_NONE, /* not a request that could be read */
+	RESULT_NONE, /* larder's own answer */
 };
 
 /* How the answer's body is delimited towards the client. */

@@ -47,7 +47,6 @@ struct flight_result {
 	const char *detail;   /* of ERROR: for Cache-Status */
 	struct bytes text;    /* of ERROR: for people */
 	char peer[ADDR_TEXT]; /* the origin's address, "-" */
-	bool body_ended;      /* nothing follows: no body at all */
 };
 
 enum flight_state { FLIGHT_ASKING, FLIGHT_HEADED, FLIGHT_ENDED };

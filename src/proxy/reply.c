@@ -167,7 +167,6 @@ publish_response(struct fetch *f, struct cache_admission *admission)
 	    .length = announced_length(f),
 	    .trailers = f->body.framing == HTTP_BODY_CHUNKED &&
 			http_has(&f->response, HTTP_F_TRAILER),
-	    .body_ended = f->body.framing == HTTP_BODY_NONE,
 	};
 	struct bytes form = cache_head_form(
 	    &f->response, admission->store, f->response_time, &f->arena);

@@ -103,8 +103,8 @@ drain(struct worker *w, bool now)
 {
 	if (!w->draining) {
 		w->draining = true;
-		close_listeners(w);
 		clients_close_idle(w);
+		close_listeners(w);
 		loop_timer_start(&w->drain_timer, w->conf->drain_timeout);
 	}
 	if (now)
