@@ -246,10 +246,8 @@ free_unused(struct resolver *r)
 static void
 use_new_conf(struct resolver *r)
 {
-	if (r->dns) {
-		r->dns->retired = true;
+	if (r->dns)
 		list_append(&r->retired, &r->dns->node);
-	}
 	r->dns = resolve_dns_new(r->loop, r->conf_file.path);
 	if (r->dns == NULL)
 		log_warnx("%s names no server: the system's resolver is "
@@ -274,7 +272,7 @@ resolve_refresh(struct resolver *r)
 	}
 	if (resolve_file_changed(&r->conf_file)) {
 		if (!first)
-			log_info("%s has changed", r->conf_file.path);
+			log_debug("%s has changed", r->conf_file.path);
 		use_new_conf(r);
 		cache_clear(r);
 	}

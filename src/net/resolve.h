@@ -24,7 +24,8 @@ struct resolve_answer {
 /* err: 0, LARDER_NONAME, LARDER_TIMEOUT, LARDER_IO. answer lives for the call
  * (NULL on failure); port is set in each address. The struct resolve is void
  * from the moment that this is called. */
-typedef void resolve_fn(void *arg, int err, const struct resolve_answer *answer);
+typedef void resolve_fn(
+    void *arg, int err, const struct resolve_answer *answer);
 
 /* getaddrinfo(), which a thread asks where evdns has no answer. */
 struct addrinfo;
@@ -49,9 +50,10 @@ void resolver_free(struct resolver **resolver);
 /*
  * Numeric hosts and cached names are answered at once: 0 with *answer filled
  * (or the error of a cached failure). Else LARDER_AGAIN, *out set, and fn is
- * called later, never from inside this call; or LARDER_NOMEM. Odd spellings of numeric addresses (decimal, hex, octal,
- * short: "127.1", "0x7f000001") are LARDER_NONAME, and so is what is no host
- * name. "localhost" and what ends in ".localhost" is loopback, always.
+ * called later, never from inside this call; or LARDER_NOMEM. Odd spellings of
+ * numeric addresses (decimal, hex, octal, short: "127.1", "0x7f000001") are
+ * LARDER_NONAME, and so is what is no host name. "localhost" and what ends in
+ * ".localhost" is loopback, always.
  */
 int resolve_start(struct resolver *resolver, struct bytes host, uint16_t port,
     struct resolve_answer *answer, struct resolve **out, resolve_fn *fn,

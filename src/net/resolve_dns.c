@@ -88,16 +88,16 @@ on_answer(int result, char type, int count, int ttl, void *addresses, void *arg)
 	struct resolve_query *query = question->query;
 	enum resolve_outcome outcome = outcome_of(result, count);
 	const char wanted = question->v6 ? DNS_IPv6_AAAA : DNS_IPv4_A;
-	bool v6 = question->v6, retired = question->dns->retired;
 
-	list_remove(&question->node);
-	free(question);
-	if (query == NULL)
-		return;
 	if (outcome == RESOLVE_FOUND && type != wanted)
 		outcome = RESOLVE_FAILED;
-	resolve_answered(query, v6, outcome, addresses,
-	    count > 0 ? (unsigned)count : 0, ttl, retired);
+	if (query)
+		resolve_answered(query, question, outcome, addresses,
+		    count > 0 ? (unsigned)count : 0, ttl);
+	/* Only now: a base with questions is not freed, and this is one of its
+	 * callbacks. */
+	list_remove(&question->node);
+	free(question);
 }
 
 struct resolve_question *

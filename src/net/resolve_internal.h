@@ -61,7 +61,6 @@ struct resolve_dns {
 	struct list node;      /* in the resolver's retired ones, or alone */
 	struct list questions; /* asked and not answered */
 	struct evdns_base *base;
-	bool retired; /* resolv.conf has changed since */
 };
 
 /* NULL: no server is named, or no memory. */
@@ -91,10 +90,11 @@ struct resolve_question *resolve_ask(struct resolve_dns *dns,
     struct resolve_query *query, const char *name, bool v6);
 void resolve_drop_question(struct resolve_question **question);
 
-/* In resolve_query.c: n addresses of 4 or 16 bytes, ttl in seconds. */
-void resolve_answered(struct resolve_query *query, bool v6,
-    enum resolve_outcome outcome, const void *addresses, unsigned n, int ttl,
-    bool from_retired);
+/* In resolve_query.c: n addresses of 4 or 16 bytes, ttl in seconds. The query
+ * lets go of the question. */
+void resolve_answered(struct resolve_query *query,
+    const struct resolve_question *question, enum resolve_outcome outcome,
+    const void *addresses, unsigned n, int ttl);
 
 /* ---- a thread --------------------------------------------------------- */
 

@@ -166,32 +166,40 @@ take(struct resolve_query *query, bool v6, const void *addresses, unsigned n,
 		query->ttl = ttl;
 }
 
-void
-resolve_answered(struct resolve_query *query, bool v6,
-    enum resolve_outcome outcome, const void *addresses, unsigned n, int ttl,
-    bool from_retired)
+/* Asks the servers of now, if those that failed are of yesterday. */
+static bool
+ask_again(struct resolve_query *query, const struct resolve_question *question)
 {
 	struct resolver *r = query->resolver;
-	struct resolve_question **question = &query->question[v6];
 
-	*question = NULL;
+	resolve_refresh(r);
+	if (r->dns == NULL || r->dns == question->dns)
+		return false;
+	query->question[question->v6] =
+	    resolve_ask(r->dns, query, query->name, question->v6);
+	return query->question[question->v6] != NULL;
+}
+
+void
+resolve_answered(struct resolve_query *query,
+    const struct resolve_question *question, enum resolve_outcome outcome,
+    const void *addresses, unsigned n, int ttl)
+{
+	query->question[question->v6] = NULL;
 	switch (outcome) {
 	case RESOLVE_FOUND:
-		take(query, v6, addresses, n, ttl);
+		take(query, question->v6, addresses, n, ttl);
 		break;
 	case RESOLVE_EMPTY:
 		break;
 	case RESOLVE_UNKNOWN:
 		/* Of the A question only: some servers deny a name for its
 		 * want of AAAA. RFC 4074 4.2 */
-		query->unknown = query->unknown || !v6;
+		query->unknown = query->unknown || !question->v6;
 		break;
 	case RESOLVE_TIMEOUT:
 	case RESOLVE_FAILED:
-		/* Those servers are not ours any more. */
-		if (from_retired && r->dns)
-			*question = resolve_ask(r->dns, query, query->name, v6);
-		if (*question)
+		if (ask_again(query, question))
 			return;
 		if (outcome == RESOLVE_TIMEOUT)
 			query->timed_out = true;
