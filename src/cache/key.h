@@ -1,0 +1,22 @@
+/*
+ * Keys (RFC 9111 2): the target URI; one key serves GET and HEAD. As text, so
+ * that the store's order by key is an order by scheme, host and path. Pure.
+ */
+#ifndef CACHE_KEY_H
+#define CACHE_KEY_H
+
+#include "http/target.h"
+
+/* "http://host/path?query", port left out where it is the scheme's. p == NULL
+ * when the arena is full. */
+struct bytes cache_key(const struct http_target *target, struct arena *arena);
+
+/* Shell-like glob over a key: * any bytes, ? one, [a-z] a class, \ quotes. A
+ * pattern that has no "://" is matched against the key behind it. Linear in
+ * the key for one star, never exponential. */
+bool cache_key_glob(struct bytes pattern, struct bytes key);
+
+/* Is it of this host (any scheme and port; or with ":port" of that port)? */
+bool cache_key_host_is(struct bytes key, struct bytes host);
+
+#endif

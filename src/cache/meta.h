@@ -1,0 +1,47 @@
+/*
+ * What is kept in the catalog with each stored response: all that a decision
+ * needs, so that the head itself is only read to be sent. Pure.
+ */
+#ifndef CACHE_META_H
+#define CACHE_META_H
+
+#include "larder/arena.h"
+#include "larder/bytes.h"
+#include "larder/err.h"
+
+enum {
+	CACHE_MUST_REVALIDATE = 1, /* must-, proxy-revalidate, s-maxage */
+	CACHE_ALWAYS_REVALIDATE = 2, /* no-cache */
+	CACHE_HEURISTIC = 4,	     /* the lifetime is a guess */
+	CACHE_IMMUTABLE = 8,
+	CACHE_NO_TRANSFORM = 16,
+	CACHE_INVALID_FRESHNESS = 32, /* stale: what it said made no sense */
+	CACHE_WAS_AUTHORIZED = 64,    /* request had Authorization */
+};
+
+struct cache_meta {
+	uint16_t status;
+	uint16_t flags;
+	int64_t request_time;  /* seconds: when its request was sent */
+	int64_t response_time; /* seconds: when its head came */
+	int64_t date;	       /* Date, or response_time */
+	int64_t initial_age;   /* corrected_initial_age, RFC 9111 4.2.3 */
+	int64_t lifetime;      /* freshness lifetime, 4.2.1 */
+	int64_t stale_while_revalidate, stale_if_error; /* CACHE_NOT_GIVEN */
+	int64_t last_modified; /* seconds or HTTP_DATE_INVALID */
+	struct bytes etag;     /* with W/ and quotes; n == 0: none */
+	struct bytes last_modified_text; /* as received, to be echoed */
+};
+
+/* Compact, versioned. p == NULL when the arena is full. */
+struct bytes cache_meta_encode(const struct cache_meta *meta,
+    struct arena *arena);
+/* Views point into `in`. LARDER_DAMAGED: it is not one. */
+int cache_meta_decode(struct bytes in, struct cache_meta *out);
+
+/* Current age and what is left of freshness (negative: stale for so long), in
+ * seconds; never wraps. */
+int64_t cache_age(const struct cache_meta *meta, int64_t now);
+int64_t cache_ttl(const struct cache_meta *meta, int64_t now);
+
+#endif
