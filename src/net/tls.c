@@ -3,6 +3,10 @@
  * of the peer's key: a newcomer takes the slot's place. OpenSSL's own cache is
  * off. The table has one lock, held for a pointer's exchange; nothing else is
  * locked under it.
+ *
+ * Always: a session in the table belongs to no connection. Those get copies:
+ * OpenSSL marks the session of a connection that ended badly as not resumable,
+ * and origins that forget their close_notify are many.
  */
 #include "net/tls.h"
 
@@ -71,41 +75,45 @@ copy_peer(const struct peer *from)
 	return copy;
 }
 
-/* OpenSSL got a session to keep; 1: the reference is ours. */
+/* OpenSSL got a session to keep. 0: we did not take the reference. */
 static int
 on_session(SSL *ssl, SSL_SESSION *session)
 {
 	struct peer *peer = SSL_get_app_data(ssl);
-	struct session old, new = {copy_peer(peer), session};
+	struct session old, new = {copy_peer(peer), SSL_SESSION_dup(session)};
 	struct session *slot = slot_of(peer->tls, peer);
 
-	if (new.peer == NULL)
-		return 0;
-	pthread_mutex_lock(&peer->tls->lock);
-	old = *slot;
-	*slot = new;
-	pthread_mutex_unlock(&peer->tls->lock);
-	free(old.peer);
-	SSL_SESSION_free(old.session);
-	return 1;
+	if (new.peer &&new.session) {
+		pthread_mutex_lock(&peer->tls->lock);
+		old = *slot;
+		*slot = new;
+		pthread_mutex_unlock(&peer->tls->lock);
+		new = old;
+	}
+	free(new.peer);
+	SSL_SESSION_free(new.session);
+	return 0;
 }
 
 static void
 resume(SSL *ssl, struct peer *peer)
 {
 	struct session *slot = slot_of(peer->tls, peer);
-	SSL_SESSION *session = NULL;
+	SSL_SESSION *kept = NULL, *copy;
 
 	pthread_mutex_lock(&peer->tls->lock);
-	if (same_peer(slot->peer, peer) &&
-	    SSL_SESSION_is_resumable(slot->session)) {
-		session = slot->session;
-		SSL_SESSION_up_ref(session);
+	if (same_peer(slot->peer, peer)) {
+		kept = slot->session;
+		SSL_SESSION_up_ref(kept);
 	}
 	pthread_mutex_unlock(&peer->tls->lock);
-	if (session)
-		SSL_set_session(ssl, session);
-	SSL_SESSION_free(session);
+	if (kept == NULL)
+		return;
+	copy = SSL_SESSION_dup(kept);
+	SSL_SESSION_free(kept);
+	if (copy && SSL_SESSION_is_resumable(copy))
+		SSL_set_session(ssl, copy);
+	SSL_SESSION_free(copy);
 }
 
 /* ---- the context ------------------------------------------------------ */
