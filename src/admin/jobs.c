@@ -1,0 +1,387 @@
+#include "admin/jobs.h"
+
+#include <event2/http.h>
+#include <event2/keyvalq_struct.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cache/key.h"
+#include "cache/meta.h"
+#include "cache/vary.h"
+#include "larder/check.h"
+#include "larder/clock.h"
+#include "larder/err.h"
+
+#define LS_LIMIT     10000u
+#define LS_LIMIT_MAX 1000000u
+/* What a key, and what is made of it, may take. */
+#define ARENA_MAX    (256u * 1024)
+
+int
+job_fail(json_t **out, int rc, const char *format, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	json_decref(*out);
+	*out = json_pack("{s:o}", "error", job_text(bytes_str(text)));
+	return rc;
+}
+
+static int
+fail_store(json_t **out, int rc)
+{
+	return job_fail(out, rc, "the store: %s", larder_strerror(rc));
+}
+
+json_t *
+job_text(struct bytes b)
+{
+	json_t *text = json_stringn(b.p ? b.p : "", b.n);
+	char *escaped, *to;
+
+	if (text)
+		return text;
+	escaped = to = malloc(b.n * 4 + 1);
+	if (escaped == NULL)
+		return NULL;
+	for (size_t i = 0; i < b.n; i++) {
+		if (b.p[i] >= 0x20 && b.p[i] < 0x7f)
+			*to++ = b.p[i];
+		else
+			to += sprintf(to, "\\x%02x", (unsigned char)b.p[i]);
+	}
+	text = json_stringn(escaped, (size_t)(to - escaped));
+	free(escaped);
+	return text;
+}
+
+static bool
+stopped(const struct job_env *env)
+{
+	return env->stop && atomic_load(env->stop);
+}
+
+static int64_t
+now_seconds(void)
+{
+	return clock_wall_ms() / 1000;
+}
+
+/* ---- ls --------------------------------------------------------------- */
+
+static void
+set_variant(json_t *object, struct bytes variant)
+{
+	struct arena arena;
+	struct bytes text;
+
+	if (variant.n == 0)
+		return;
+	arena_init(&arena, ARENA_MAX);
+	text = cache_variant_text(variant, &arena);
+	if (text.p)
+		json_object_set_new(object, "variant", job_text(text));
+	arena_release(&arena);
+}
+
+json_t *
+job_record(const struct store_record *record, int64_t now)
+{
+	struct cache_meta meta;
+	json_t *o = json_pack("{s:o, s:I, s:I, s:I}", "url",
+	    job_text(record->key), "size", (json_int_t)record->body_size,
+	    "stored_size", (json_int_t)record->disk_size, "stored_at",
+	    (json_int_t)record->stored_at);
+
+	if (o == NULL)
+		return NULL;
+	set_variant(o, record->variant);
+	if (cache_meta_decode(record->meta, &meta) < 0) {
+		json_object_set_new(o, "damaged", json_true());
+		return o;
+	}
+	json_object_set_new(o, "status", json_integer(meta.status));
+	json_object_set_new(o, "age", json_integer(cache_age(&meta, now)));
+	json_object_set_new(o, "ttl", json_integer(cache_ttl(&meta, now)));
+	json_object_set_new(
+	    o, "fresh_until", json_integer(now + cache_ttl(&meta, now)));
+	return o;
+}
+
+struct bytes
+job_glob_prefix(struct bytes glob)
+{
+	size_t n = 0;
+
+	if (glob.n == 0)
+		return glob;
+	while (n < glob.n && strchr("*?[\\", glob.p[n]) == NULL)
+		n++;
+	/* Without a scheme it does not stand at the start of a key. */
+	if (memmem(glob.p, n, "://", 3) == NULL)
+		n = 0;
+	return bytes_of(glob.p, n);
+}
+
+struct listing {
+	const struct job_env *env;
+	struct bytes glob; /* n == 0: all */
+	json_t *objects;
+	size_t limit;
+	int64_t now;
+	bool truncated;
+};
+
+static int
+list_one(void *arg, const struct store_item *item)
+{
+	struct listing *l = arg;
+	json_t *o;
+
+	if (stopped(l->env))
+		return LARDER_CLOSED;
+	if (l->glob.n && !cache_key_glob(l->glob, item->record.key))
+		return 0;
+	if (json_array_size(l->objects) == l->limit) {
+		l->truncated = true;
+		return 1;
+	}
+	o = job_record(&item->record, l->now);
+	json_object_set_new(o, "hits", json_integer((json_int_t)item->uses));
+	return json_array_append_new(l->objects, o) == 0 ? 0 : LARDER_NOMEM;
+}
+
+int
+job_ls(const struct job_env *env, struct evkeyvalq *args, json_t **out)
+{
+	const char *glob = evhttp_find_header(args, "glob");
+	const char *limit = evhttp_find_header(args, "limit");
+	struct listing l = {.env = env,
+	    .limit = LS_LIMIT,
+	    .now = now_seconds(),
+	    .glob = bytes_str(glob)};
+	uint64_t n;
+	int rc;
+
+	*out = NULL;
+	if (limit) {
+		if (!bytes_decimal(bytes_str(limit), LS_LIMIT_MAX, &n) ||
+		    n == 0)
+			return job_fail(out, LARDER_INVALID,
+			    "limit: write a number from 1 to %u", LS_LIMIT_MAX);
+		l.limit = n;
+	}
+	l.objects = json_array();
+	if (l.objects == NULL)
+		return LARDER_NOMEM;
+	rc = store_walk(env->store, job_glob_prefix(l.glob), list_one, &l);
+	*out = json_pack(
+	    "{s:o, s:b}", "objects", l.objects, "truncated", l.truncated);
+	return rc < 0 ? fail_store(out, rc) : 0;
+}
+
+/* ---- purge ------------------------------------------------------------ */
+
+struct purge {
+	const struct job_env *env;
+	struct bytes host, match;
+	int64_t older_than; /* seconds since 1970, or INT64_MAX */
+	bool dry_run;
+	struct store_removed removed;
+};
+
+static int
+purge_one(void *arg, const struct store_item *item)
+{
+	const struct purge *p = arg;
+	const struct store_record *r = &item->record;
+
+	if (stopped(p->env))
+		return LARDER_CLOSED;
+	if (p->host.n && !cache_key_host_is(r->key, p->host))
+		return 0;
+	if (p->match.n && !cache_key_glob(p->match, r->key))
+		return 0;
+	return r->stored_at <= p->older_than;
+}
+
+static int
+purge_prefix(struct purge *p, struct bytes prefix)
+{
+	struct store_removed removed = {0};
+	int rc = store_remove_matching(
+	    p->env->store, prefix, purge_one, p, p->dry_run, &removed);
+
+	p->removed.objects += removed.objects;
+	p->removed.bytes += removed.bytes;
+	return rc < 0 ? rc : 0;
+}
+
+static int
+purge_host(struct purge *p, const char *host)
+{
+	static const char *const schemes[] = {"http", "https"};
+	char prefix[300];
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < ARRAY_SIZE(schemes); i++) {
+		int n = snprintf(
+		    prefix, sizeof(prefix), "%s://%s", schemes[i], host);
+
+		if (n < 0 || (size_t)n >= sizeof(prefix))
+			return LARDER_INVALID;
+		for (char *c = prefix; *c; c++)
+			*c = bytes_lower(*c);
+		p->host = bytes_of(prefix + n - strlen(host), strlen(host));
+		rc = purge_prefix(p, bytes_of(prefix, (size_t)n));
+	}
+	return rc;
+}
+
+static int
+purge_key(struct purge *p, struct store_view *view, struct bytes key,
+    struct arena *arena)
+{
+	struct store_found found;
+	int rc = store_find(view, key, arena, &found);
+
+	store_view_turn(view);
+	if (rc == LARDER_ABSENT || rc == LARDER_DAMAGED)
+		return 0;
+	if (rc < 0)
+		return rc;
+	p->removed.objects += found.count;
+	for (unsigned i = 0; i < found.count; i++)
+		p->removed.bytes += found.records[i].disk_size;
+	if (p->dry_run)
+		return 0;
+	rc = store_remove(p->env->store, key, 0);
+	return rc < 0 ? rc : 0;
+}
+
+static int
+purge_urls(struct purge *p, struct evkeyvalq *args, json_t **out)
+{
+	struct store_view *view = NULL;
+	struct arena arena;
+	int rc = store_view_open(p->env->store, &view);
+
+	for (struct evkeyval *a = args->tqh_first; rc == 0 && a;
+	     a = a->next.tqe_next) {
+		struct http_target target;
+		const char *why;
+		struct bytes key;
+
+		if (strcmp(a->key, "url") != 0)
+			continue;
+		arena_init(&arena, ARENA_MAX);
+		if (http_target_of_url(
+			bytes_str(a->value), &arena, &target, &why) < 0)
+			rc = job_fail(
+			    out, LARDER_INVALID, "%s: %s", a->value, why);
+		else if ((key = cache_key(&target, &arena)).p == NULL)
+			rc = LARDER_TOOBIG;
+		else
+			rc = purge_key(p, view, key, &arena);
+		arena_release(&arena);
+	}
+	if (view)
+		store_view_close(&view);
+	if (rc == 0 && !p->dry_run)
+		rc = store_flush(p->env->store);
+	return rc;
+}
+
+static int
+purge_dispatch(struct purge *p, struct evkeyvalq *args, json_t **out)
+{
+	const char *host = evhttp_find_header(args, "host");
+	const char *match = evhttp_find_header(args, "match");
+	const char *older = evhttp_find_header(args, "older_than");
+	bool urls = evhttp_find_header(args, "url") != NULL;
+	bool all = evhttp_find_header(args, "all") != NULL;
+	const char *why;
+	int64_t ms;
+
+	if (urls + all + (host != NULL) + (match != NULL) + (older != NULL) !=
+	    1)
+		return job_fail(out, LARDER_INVALID,
+		    "say what to purge: url, host, match, older_than or all");
+	if (urls)
+		return purge_urls(p, args, out);
+	if (host)
+		return purge_host(p, host);
+	if (older) {
+		if (conf_parse_time(older, &ms, &why) < 0)
+			return job_fail(
+			    out, LARDER_INVALID, "older_than: %s", why);
+		p->older_than = (clock_wall_ms() - ms) / 1000;
+	}
+	p->match = bytes_str(match);
+	return purge_prefix(p, job_glob_prefix(p->match));
+}
+
+int
+job_purge(const struct job_env *env, struct evkeyvalq *args, json_t **out)
+{
+	struct purge p = {.env = env,
+	    .older_than = INT64_MAX,
+	    .dry_run = evhttp_find_header(args, "dry_run") != NULL};
+	int rc;
+
+	*out = NULL;
+	rc = purge_dispatch(&p, args, out);
+	if (rc < 0)
+		return *out ? rc : fail_store(out, rc);
+	*out = json_pack("{s:I, s:I, s:b}", "objects",
+	    (json_int_t)p.removed.objects, "bytes", (json_int_t)p.removed.bytes,
+	    "dry_run", p.dry_run);
+	return *out ? 0 : LARDER_NOMEM;
+}
+
+/* ---- gc and verify ---------------------------------------------------- */
+
+int
+job_gc(const struct job_env *env, struct evkeyvalq *args, json_t **out)
+{
+	struct store_removed removed = {0};
+	int rc = store_gc(env->store, &removed);
+
+	(void)args;
+	*out = NULL;
+	if (rc < 0)
+		return fail_store(out, rc);
+	*out = json_pack("{s:I, s:I}", "objects", (json_int_t)removed.objects,
+	    "bytes", (json_int_t)removed.bytes);
+	return *out ? 0 : LARDER_NOMEM;
+}
+
+static int
+verify_one(void *arg, const struct store_item *item)
+{
+	/* As many as fit on a screen or in a mail; the rest is counted. */
+	if (json_array_size(arg) < 1000)
+		json_array_append_new(arg, job_text(item->record.key));
+	return 0;
+}
+
+int
+job_verify(const struct job_env *env, struct evkeyvalq *args, json_t **out)
+{
+	struct store_damage damage = {0};
+	json_t *urls = json_array();
+	int rc = store_verify(env->store, verify_one, urls, &damage);
+
+	(void)args;
+	*out = json_pack("{s:I, s:I, s:I, s:o}", "objects_read",
+	    (json_int_t)damage.objects_read, "bytes_read",
+	    (json_int_t)damage.bytes_read, "damaged",
+	    (json_int_t)damage.damaged, "urls", urls);
+	return rc < 0 ? fail_store(out, rc) : *out ? 0 : LARDER_NOMEM;
+}
