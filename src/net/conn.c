@@ -28,7 +28,9 @@
 #include "larder/check.h"
 #include "larder/err.h"
 
-/* How long, and how much, a closed connection still listens. */
+/* How long a closed connection may take for its last record. */
+#define FLUSH_MS     30000
+/* How long, and how much, it still listens then. */
 #define LINGER_MS    2000
 #define LINGER_BYTES ((size_t)256 * 1024)
 
@@ -69,27 +71,42 @@ destroy_later(struct conn *c)
 	loop_discard(c->loop, &c->garbage, destroy);
 }
 
-/* Reads and drops until the other side ends, or patience does. */
+static void
+end_output(struct conn *c)
+{
+	conn_tls_shutdown(c);
+	shutdown(c->fd, SHUT_WR);
+	loop_timer_start(&c->timer, LINGER_MS);
+}
+
+/* Sends what is left, reads and drops until the other side ends, or patience
+ * does. Unread bytes would turn the close into a reset. */
 static void
 linger(struct conn *c)
 {
 	char waste[8192];
-	ssize_t n;
+	ssize_t n = -1;
 
 	if (c->out_len) {
-		int err = conn_tls_flush(c);
-
-		if (err == LARDER_AGAIN)
+		if (conn_tls_flush(c) == LARDER_IO) {
+			destroy_later(c);
 			return;
-		conn_tls_shutdown(c);
-		shutdown(c->fd, SHUT_WR);
+		}
+		if (c->out_len == 0)
+			end_output(c);
 	}
-	while ((n = conn_recv(c, waste, sizeof(waste))) > 0) {
-		if ((size_t)n >= c->linger_left)
-			break;
+	while (!c->eof && (n = conn_recv(c, waste, sizeof(waste))) > 0) {
+		if ((size_t)n >= c->linger_left) {
+			destroy_later(c);
+			return;
+		}
 		c->linger_left -= (size_t)n;
 	}
-	if (n >= 0 || errno != EAGAIN)
+	if (n == 0)
+		c->eof = true;
+	else if (!c->eof && errno != EAGAIN)
+		destroy_later(c);
+	if (c->state != CONN_CLOSED && c->eof && c->out_len == 0)
 		destroy_later(c);
 }
 
@@ -113,11 +130,10 @@ conn_close(struct conn **out, bool wait)
 	c->state = CONN_LINGERING;
 	c->handler = NULL;
 	c->linger_left = LINGER_BYTES;
-	if (c->out_len == 0) {
-		conn_tls_shutdown(c);
-		shutdown(c->fd, SHUT_WR);
-	}
-	loop_timer_start(&c->timer, LINGER_MS);
+	if (c->out_len)
+		loop_timer_start(&c->timer, FLUSH_MS);
+	else
+		end_output(c);
 	/* Not here: the owner may still look at its input. */
 	loop_task_start(c->loop, &c->task);
 }

@@ -59,8 +59,8 @@ same_peer(const struct peer *a, const struct peer *b)
 	return a && a->n == b->n && memcmp(a->key, b->key, a->n) == 0;
 }
 
-static const char *
-peer_host(const struct peer *peer)
+static char *
+peer_host(struct peer *peer)
 {
 	return strchr(peer->key, ' ') + 1;
 }
@@ -194,7 +194,7 @@ is_numeric(const char *host)
 
 /* The name or the address that the certificate must be for. */
 static bool
-expect(SSL *ssl, const char *host)
+expect(SSL *ssl, char *host)
 {
 	if (is_numeric(host))
 		return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host);
