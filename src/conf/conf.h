@@ -19,8 +19,8 @@ enum conf_log_format { CONF_LOG_SQUID, CONF_LOG_COMBINED, CONF_LOG_JSON };
 
 /* site "host[:port]" { origin = "http[s]://host[:port]" targeted = "..." } */
 struct conf_site {
-	char *host; /* lower case, without port; "*": any other */
-	int port;   /* 0: whatever the Host said */
+	char *host;   /* lower case, without port; "*": any other */
+	int port;     /* 0: whatever the Host said */
 	char *origin; /* as written */
 	bool origin_tls;
 	char *origin_host; /* lower case, v6 without brackets */
@@ -58,8 +58,8 @@ struct conf {
 	unsigned connect_ports_count;
 
 	/* ms */
-	int64_t header_timeout, idle_timeout, connect_timeout,
-	    response_timeout, drain_timeout;
+	int64_t header_timeout, idle_timeout, connect_timeout, response_timeout,
+	    drain_timeout;
 
 	struct conf_site *sites;
 	unsigned sites_count;
@@ -84,8 +84,8 @@ void conf_print(const struct conf *conf, FILE *out);
 
 /* The site for a Host (lower case) and port: exact with port, exact, "*"; or
  * NULL. */
-const struct conf_site *conf_site_for(const struct conf *conf,
-    struct bytes host, uint16_t port);
+const struct conf_site *conf_site_for(
+    const struct conf *conf, struct bytes host, uint16_t port);
 
 /* "20G", "1.5K"...: an exact number of bytes; "10s", "1d": milliseconds.
  * LARDER_INVALID with *why, a static phrase that says what would be right. */
