@@ -9,8 +9,9 @@
  *                                                  v
  *               LINE (a trailer line) <-> LINE_FIRST -> LAST_LF -> DONE
  *
- * size_byte() moves the first row, extension_byte() within the brackets,
- * trailer_byte() the last row. Line ends are CRLF and nothing else.
+ * and from anywhere to BROKEN. size_byte() moves the first row,
+ * extension_byte() within the brackets, trailer_byte() the last row. Line ends
+ * are CRLF and nothing else.
  */
 #include "http/chunk.h"
 
@@ -38,6 +39,7 @@ enum state {
 	LINE,
 	LAST_LF,
 	DONE,
+	BROKEN, /* for good: http_chunk_next() */
 };
 
 /* What may follow a chunk's size, an extension's name or its value. */
@@ -125,6 +127,7 @@ extension_byte(struct http_body *body, char c)
 	case LINE:
 	case LAST_LF:
 	case DONE:
+	case BROKEN:
 		break;
 	}
 	return LARDER_INVALID;
@@ -237,6 +240,7 @@ size_byte(struct http_body *body, char c)
 		return extension_byte(body, c);
 	case DATA:
 	case DONE:
+	case BROKEN:
 		break;
 	}
 	return LARDER_INVALID;
@@ -270,8 +274,10 @@ http_chunk_next(
 			return chunk_data(
 			    body, bytes_skip(in, *used), used, data);
 		err = size_byte(body, in.p[(*used)++]);
-		if (err < 0)
+		if (err < 0) {
+			body->state = BROKEN;
 			return err;
+		}
 	}
 	return LARDER_ABSENT;
 }
