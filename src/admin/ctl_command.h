@@ -17,7 +17,8 @@ enum {
 };
 
 struct ctl_command {
-	const char *name, *synopsis, *summary, *help;
+	const char *name, *summary, *help;
+	const char *synopsis; /* behind the name; NULL: nothing */
 	unsigned options;
 	int most; /* words behind it; -1: any number */
 	struct ctl_question question;

@@ -25,68 +25,121 @@ static enum ctl_exit words_explain(
 static enum ctl_exit words_purge(
     struct ctl *ctl, int count, char **words, struct evkeyvalq *args);
 
-/* clang-format off: a block a command */
 static const struct ctl_command commands[] = {
-    {"stats", "", "requests, hits, bytes saved, disk used and budget",
-	"Counts since the daemon's start, and since the cache was made.\n\n"
-	"  larderctl stats\n"
-	"  larderctl --json stats | jq .total.hit_bytes\n",
-	0, 0, {"/stats", false, true, false, counters_job}, NULL,
-	ctl_show_stats},
-    {"ls", " [--limit N] [GLOB]", "cached objects",
-	"Size, size on the disk, age, freshness left, hits and URL. GLOB is\n"
-	"matched against the URL, or, without \"://\", against what follows "
-	"it:\n* any bytes, ? one, [a-z] a class. Quote it for the shell.\n\n"
-	"  larderctl ls\n"
-	"  larderctl ls '*.deb'\n"
-	"  larderctl ls 'http://deb.debian.org/debian/dists/*'\n",
-	OPT_LIMIT, 1, {"/ls", false, false, false, job_ls}, words_ls,
-	ctl_show_ls},
-    {"explain", " [-H 'Name: value']... URL", "would it be a hit, and why",
-	"Says what a GET for the URL would meet, and each stored variant with "
-	"its\nhead, freshness and place on the disk. -H adds a field to that "
-	"GET.\n\n"
-	"  larderctl explain http://deb.debian.org/debian/README\n"
-	"  larderctl explain -H 'Accept-Encoding: gzip' http://example.org/\n",
-	OPT_HEADER, 1, {"/explain", false, false, false, job_explain},
-	words_explain, ctl_show_explain},
-    {"purge",
-	" [--dry-run] URL... | --host H | --match GLOB | "
-	"--older-than TIME | --all",
-	"remove objects",
-	"Removes the objects, with all their variants, and prints how many "
-	"and how\nmuch was freed. --dry-run only counts. --all asks on a "
-	"terminal, unless --yes\nor -q is given.\n\n"
-	"  larderctl purge http://example.org/a http://example.org/b\n"
-	"  larderctl purge --host deb.debian.org\n"
-	"  larderctl purge --match '*/dists/*' --dry-run\n"
-	"  larderctl -q purge --older-than 30d\n",
-	OPT_PURGE | OPT_DRY_RUN, -1, {"/purge", true, false, false, job_purge},
-	words_purge, ctl_show_purge},
-    {"gc", "", "bring the cache within its budget",
-	"Brings the cache within its budget and gives the disk back what is "
-	"free.\n\n"
-	"  larderctl -q gc\n",
-	0, 0, {"/gc", true, false, false, job_gc}, NULL, ctl_show_gc},
-    {"verify", "", "read every stored byte, drop what is damaged",
-	"Checks every checksum. Exits with 4 when there was damage.\n\n"
-	"  larderctl verify\n",
-	0, 0, {"/verify", true, false, false, job_verify}, NULL,
-	ctl_show_verify},
-    {"reload", "", "make the daemon read its configuration again",
-	"All of the new configuration takes effect, or, if there is a mistake "
-	"in it,\nnone.\n\n"
-	"  larderctl reload\n",
-	0, 0, {"/reload", true, false, true, NULL}, NULL, ctl_show_reload},
-    {"ping", "", "does the daemon run?",
-	"Exits with 0 if it answers, and with 3 if it does not run.\n\n"
-	"  larderctl -q ping || systemctl restart larder\n",
-	0, 0, {"/ping", false, true, true, NULL}, NULL, ctl_show_ping},
-    {"version", "", "larderctl's version and the daemon's",
-	"  larderctl version\n", 0, 0, {"/version", false, true, false, NULL},
-	NULL, ctl_show_version},
+    {
+	.name = "stats",
+	.summary = "requests, hits, bytes saved, disk used and budget",
+	.help = "Counts since the daemon's start, and since the cache "
+		"was made.\n\n"
+		"  larderctl stats\n"
+		"  larderctl --json stats | jq .total.hit_bytes\n",
+	.question = {"/stats", .prompt = true, .job = counters_job},
+	.show = ctl_show_stats,
+    },
+    {
+	.name = "ls",
+	.synopsis = " [--limit N] [GLOB]",
+	.summary = "cached objects",
+	.help = "Size, size on the disk, age, freshness left, hits and "
+		"URL. GLOB is matched\n"
+		"against the URL, or, without \"://\", against what "
+		"follows it: * any bytes,\n"
+		"? one, [a-z] a class. Quote it for the shell.\n\n"
+		"  larderctl ls\n"
+		"  larderctl ls '*.deb'\n"
+		"  larderctl ls 'http://deb.debian.org/debian/dists/*'\n",
+	.options = OPT_LIMIT,
+	.most = 1,
+	.question = {"/ls", .job = job_ls},
+	.words = words_ls,
+	.show = ctl_show_ls,
+    },
+    {
+	.name = "explain",
+	.synopsis = " [-H 'Name: value']... URL",
+	.summary = "would it be a hit, and why",
+	.help = "Says what a GET for the URL would meet, and each "
+		"stored variant with its\n"
+		"head, freshness and place on the disk. -H adds a field "
+		"to that GET.\n\n"
+		"  larderctl explain "
+		"http://deb.debian.org/debian/README\n"
+		"  larderctl explain -H 'Accept-Encoding: gzip' "
+		"http://example.org/\n",
+	.options = OPT_HEADER,
+	.most = 1,
+	.question = {"/explain", .job = job_explain},
+	.words = words_explain,
+	.show = ctl_show_explain,
+    },
+    {
+	.name = "purge",
+	.synopsis = " [--dry-run] URL... | --host H | --match GLOB | "
+		    "--older-than TIME | --all",
+	.summary = "remove objects",
+	.help = "Removes the objects, with all their variants, and "
+		"prints how many and how\n"
+		"much was freed. --dry-run only counts. --all asks on a "
+		"terminal, unless --yes\n"
+		"or -q is given.\n\n"
+		"  larderctl purge http://example.org/a "
+		"http://example.org/b\n"
+		"  larderctl purge --host deb.debian.org\n"
+		"  larderctl purge --match '*/dists/*' --dry-run\n"
+		"  larderctl -q purge --older-than 30d\n",
+	.options = OPT_PURGE | OPT_DRY_RUN,
+	.most = -1,
+	.question = {"/purge", .post = true, .job = job_purge},
+	.words = words_purge,
+	.show = ctl_show_purge,
+    },
+    {
+	.name = "gc",
+	.summary = "bring the cache within its budget",
+	.help = "Brings the cache within its budget and gives the disk "
+		"back what is free.\n\n"
+		"  larderctl -q gc\n",
+	.question = {"/gc", .post = true, .job = job_gc},
+	.show = ctl_show_gc,
+    },
+    {
+	.name = "verify",
+	.summary = "read every stored byte, drop what is damaged",
+	.help = "Checks every checksum. Exits with 4 when there was "
+		"damage.\n\n"
+		"  larderctl verify\n",
+	.question = {"/verify", .post = true, .job = job_verify},
+	.show = ctl_show_verify,
+    },
+    {
+	.name = "reload",
+	.summary = "make the daemon read its configuration again",
+	.help = "All of the new configuration takes effect, or, if "
+		"there is a mistake in it,\n"
+		"none.\n\n"
+		"  larderctl reload\n",
+	.question = {"/reload", .post = true, .needs_daemon = true},
+	.show = ctl_show_reload,
+    },
+    {
+	.name = "ping",
+	.summary = "does the daemon run?",
+	.help = "Exits with 0 if it answers, and with 3 if it does not "
+		"run.\n\n"
+		"  larderctl -q ping || systemctl restart larder\n",
+	.question = {"/ping", .prompt = true, .needs_daemon = true},
+	.show = ctl_show_ping,
+    },
+    {
+	.name = "version",
+	.summary = "larderctl's version and the daemon's",
+	.help = "  larderctl version\n",
+	.question = {"/version", .prompt = true},
+	.show = ctl_show_version,
+    },
 };
-/* clang-format on */
+
+/* ---- help ------------------------------------------------------------- */
 
 static const char common_help[] =
     "  -c, --config FILE   default " CONF_DEFAULT_FILE "\n"
@@ -99,7 +152,11 @@ static const char common_help[] =
     "exit: 0 done, 1 failed, 2 usage, 3 the daemon does not run, 4 verify "
     "found damage\n";
 
-/* ---- help ------------------------------------------------------------- */
+static const char *
+synopsis(const struct ctl_command *c)
+{
+	return c->synopsis ? c->synopsis : "";
+}
 
 static void
 help(FILE *out)
@@ -122,7 +179,7 @@ ctl_help(const struct ctl_command *c, FILE *out)
 		return;
 	}
 	fprintf(
-	    out, "usage: larderctl %s%s\n\n%s", c->name, c->synopsis, c->help);
+	    out, "usage: larderctl %s%s\n\n%s", c->name, synopsis(c), c->help);
 	if (out == stdout)
 		fprintf(out, "\n%s", common_help);
 }
@@ -132,7 +189,7 @@ ctl_bad_usage(const struct ctl_command *c)
 {
 	if (c)
 		fprintf(
-		    stderr, "usage: larderctl %s%s\n", c->name, c->synopsis);
+		    stderr, "usage: larderctl %s%s\n", c->name, synopsis(c));
 	else
 		help(stderr);
 	return CTL_USAGE;

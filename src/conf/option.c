@@ -18,7 +18,6 @@
 #define IN_SITE(field) .offset = offsetof(struct conf_site, field)
 #define IN_RULE(field) .offset = offsetof(struct conf_rule, field)
 
-/* clang-format off: one option, one block */
 const struct conf_option conf_options[] = {
     {"root", "listen", &conf_type_listen,
 	"{\"0.0.0.0:3128\", \"[::]:3128\", \"0.0.0.0:3142\"}",
@@ -89,7 +88,6 @@ const struct conf_option conf_options[] = {
     {"rule", "immutable", &conf_type_flag, "false", IN_RULE(immutable),
 	.text = "What matches never changes and is not asked about again."},
 };
-/* clang-format on */
 const size_t conf_options_count = ARRAY_SIZE(conf_options);
 
 const struct conf_section conf_sections[] = {
