@@ -3,7 +3,7 @@
 #include "larder/check.h"
 
 const char *
-stats_name(enum stat which)
+stats_name(enum stats_counter which)
 {
 #define STATS_NAME(name, text) #name,
 	static const char *const names[] = {STATS_EACH(STATS_NAME)};
@@ -14,7 +14,7 @@ stats_name(enum stat which)
 }
 
 const char *
-stats_text(enum stat which)
+stats_text(enum stats_counter which)
 {
 #define STATS_TEXT(name, text) text,
 	static const char *const texts[] = {STATS_EACH(STATS_TEXT)};
