@@ -62,12 +62,24 @@ def test_request_trailers(larder, origin, path):
     with larder.client() as client:
         client.send_head("POST", url, {"Transfer-Encoding": "chunked",
                                        "Trailer": "X-Sum"})
-        client.send("2\r\nab\r\n0\r\nX-Sum: 7\r\nContent-Length: 9\r\n\r\n")
+        client.send("2\r\nab\r\n0\r\nX-Sum: 7\r\n\r\n")
         assert client.response().body == b"ok"
-        assert client.get(url).body == b"ok"
-    seen = origin.seen(path)[0]
-    assert "X-Sum" not in seen and "Content-Length" not in seen
-    assert "Content-Length" not in [n for n, _ in seen.trailers]
+        assert client.get(url).body == b"ok", "the connection is still in step"
+    assert "X-Sum" not in origin.seen(path)[0]
+
+
+@pytest.mark.parametrize("field", ["Content-Length: 9", "Transfer-Encoding: chunked",
+                                   "Host: other.test", "Authorization: Basic YTpi"])
+def test_framing_in_request_trailers(larder, origin, path, field):
+    """RFC 9110 6.5.1: dropped or refused, never passed on."""
+    url = origin.on(path, Reply("ok"))
+    with larder.client() as client:
+        client.send_head("POST", url, {"Transfer-Encoding": "chunked"})
+        client.send(f"2\r\nab\r\n0\r\n{field}\r\n\r\n")
+        assert client.response().status in (200, 400)
+    name = field.partition(":")[0]
+    for seen in origin.seen(path):
+        assert name not in [n for n, _ in seen.trailers]
 
 
 @pytest.mark.parametrize("coding", ["length", "chunked"])
@@ -154,6 +166,26 @@ def test_expect_continue(larder, origin, path):
         client.send("body")
         answer = client.response()
         assert (answer.status, answer.body) == (200, b"body")
+
+
+def test_expect_continue_without_an_answer(larder, origin, path):
+    """An origin that does not know the expectation stays silent; a client waits
+    for a while and sends then (RFC 9110 10.1.1)."""
+    @reads_body
+    def silent(exchange):
+        body = exchange.reader.read(4)
+        exchange.body_read = True
+        return Reply(body)
+    url = origin.on(path, silent)
+    with larder.client() as client:
+        client.send_head("POST", url, {"Content-Length": 4, "Expect": "100-continue"})
+        time.sleep(1)
+        client.send("body")
+        answer = client.head()
+        if answer.status == 100:
+            answer = client.head()
+        assert answer.status == 200
+        assert b"".join(client.body(answer, "POST")) == b"body"
 
 
 def test_expect_continue_refused_by_the_origin(larder, origin, path):

@@ -159,6 +159,17 @@ def test_connection_to_origin_is_reused(origin, make, path):
     assert origin.connections - before == 1
 
 
+def test_connection_is_reused_after_a_body(origin, make, path):
+    larder = make({"workers": 1})
+    url = origin.on(path, Reply("x", fields={"Cache-Control": "no-store"}))
+    before = origin.connections
+    with larder.client() as client:
+        for _ in range(3):
+            assert client.request("POST", url, body=b"some").status == 200
+            assert client.get(url).status == 200
+    assert origin.connections - before == 1
+
+
 def test_request_on_a_stale_connection_is_retried(origin, make, path):
     """RFC 9110 9.2.2, RFC 9112 9.3.1: the origin closed the idle connection."""
     larder = make({"workers": 1})

@@ -127,7 +127,7 @@ class Larder:
             "access_log": str(self.log),
             "log_level": "info",
             "cache": {"path": str(self.cache), "size": "512M", "memory": "16M",
-                      "max_object": "2G", "stale_if_error": "1d"},
+                      "stale_if_error": "1d"},
             "access": {"clients": ["127.0.0.0/8", "::1/128"],
                        "destinations": ["127.0.0.0/8", "::1/128"],
                        "connect_ports": [443]},

@@ -106,6 +106,8 @@ class Exchange:
             return self.request.body
         self.body_read = True
         request, parts = self.request, []
+        if request.get("Expect", "").lower() == "100-continue":
+            self.head(100, reason="Continue")
         if "chunked" in request.get("Transfer-Encoding", "").lower():
             while True:
                 size = int(self.reader.readline().split(b";")[0], 16)
