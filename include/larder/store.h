@@ -213,11 +213,13 @@ struct blob_reader {
 	struct store_view *view;
 	uint64_t pos, end; /* [pos, end) is still to be read */
 	void *held;	   /* a buffer that the last slice points into */
+	void *head;	   /* the head, once it is known; one reference */
 	store_wake_fn *wake;
 	void *wake_arg;
-	bool waiting; /* a wake is owed; under the blob's lock */
-	bool busy;    /* a thread of the store works for it; ditto */
-	int error;    /* of that work; ditto */
+	bool listed;	/* it is in the blob's readers */
+	bool waiting;	/* a wake is owed; under the blob's lock */
+	uint64_t want;	/* block + 1 that a thread reads for it; ditto */
+	uint64_t given; /* block + 1 that was read for it; ditto */
 };
 
 /* What can be sent now, at the reader's position. */

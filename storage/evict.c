@@ -1,0 +1,195 @@
+/*
+ * Eviction: containers leave in the order they came, and what was asked for
+ * again gets a second chance: it is written anew, or its file goes to the end
+ * of the queue.
+ *
+ * What always holds: runs in the writer's thread; a container leaves by
+ * batches that are small enough for one transaction, so that space comes
+ * back as it goes; what stays is written only where there is room for it.
+ */
+#include "internal.h"
+
+/* After so many second chances in one go nobody gets another. */
+#define CHANCES 256u
+
+struct judge {
+	struct store *store;
+	struct hash hash;
+	uint64_t container;
+	uint64_t room; /* for what stays */
+	bool may_stay; /* of a blob: it can be put at the end of the queue */
+	bool stays;    /* that is what was decided */
+};
+
+static struct object *
+moved(const struct object *o, uint64_t container)
+{
+	struct object *copy = object_new(o->key, &o->info);
+
+	if (!copy)
+		return NULL;
+	copy->move = container;
+	copy->blob = o->blob ? blob_ref(o->blob) : NULL;
+	copy->head = o->head ? chunk_ref(o->head) : NULL;
+	return copy;
+}
+
+static bool
+is_old(void *arg, const struct object *o)
+{
+	return o == arg;
+}
+
+/* What becomes of one object of the container: NULL, it goes. */
+static struct object *
+judge_object(struct judge *j, struct object *o)
+{
+	const struct object_info *info = &o->info;
+	bool body = info->body.container == j->container;
+	unsigned uses = sketch_count(j->store->sketch, j->hash.lo);
+	uint64_t size = object_disk_size(info);
+
+	if (!body || evict_keep(uses, size, j->room)) {
+		struct object *copy = moved(o, j->container);
+
+		if (copy) {
+			j->room -= size < j->room ? size : j->room;
+			return copy;
+		}
+	}
+	store_count(&j->store->evicted, 1);
+	store_count(&j->store->evicted_bytes, size);
+	return NULL;
+}
+
+static bool
+concerns(const struct judge *j, const struct object_info *info)
+{
+	return (info->body.kind != PLACE_NONE &&
+		   info->body.container == j->container) ||
+	       (info->head.kind != PLACE_NONE &&
+		   info->head.container == j->container);
+}
+
+static int
+on_judge(void *arg, const struct image *old, struct image **out)
+{
+	struct judge *j = arg;
+	struct image *image = image_with(old, NULL, NULL, NULL);
+
+	j->stays = false;
+	for (unsigned i = 0; image && i < image->count; i++) {
+		struct object *o = image->objects[i], *now;
+		struct image *next;
+
+		if (!concerns(j, &o->info))
+			continue;
+		if (j->may_stay && o->info.body.container == j->container &&
+		    sketch_count(j->store->sketch, j->hash.lo)) {
+			j->stays = true;
+			image_unref(&image);
+			return 0;
+		}
+		now = judge_object(j, o);
+		if (now) {
+			object_unref(&image->objects[i]);
+			image->objects[i] = now;
+			continue;
+		}
+		next = image_with(image, NULL, is_old, o);
+		image_unref(&image);
+		image = next;
+		i--;
+	}
+	*out = image;
+	return image ? 1 : LARDER_NOMEM;
+}
+
+/* A batch of what is in the container. Returns bytes > 0 for progress. */
+static int
+leave(struct store *store, uint64_t id, enum place_kind kind, bool chances,
+    bool *stays)
+{
+	struct writer *w = &store->writer;
+	struct commit_extra extra = {.leave = id};
+	struct hash hashes[CATALOG_BATCH];
+	struct judge j = {.store = store, .container = id};
+	struct list batch;
+	unsigned count, limit = commit_limit(store);
+	int err = catalog_members(w->reader, id, NULL, hashes, &count);
+
+	catalog_reader_rest(w->reader);
+	if (err)
+		return err;
+	list_init(&batch);
+	j.room = chances ? budget_free(&store->budget) / 2 : 0;
+	j.may_stay = chances && kind == PLACE_BLOB;
+	for (unsigned i = 0; i < count && i < limit; i++) {
+		struct bytes any = {NULL, 0};
+
+		j.hash = hashes[i];
+		memory_change(store, j.hash, any, on_judge, &j, &batch);
+		sketch_spend(store->sketch, j.hash.lo);
+		*stays |= j.stays;
+	}
+	if (!count)
+		extra.remove = id;
+	if (*stays)
+		extra = (struct commit_extra){.requeue = id};
+	err = commit_batch(store, &batch, &extra);
+	writer_requeue(store, &batch);
+	return err;
+}
+
+/* Is anything of it left, and is it less? */
+static bool
+smaller(struct store *store, uint64_t id, uint64_t live)
+{
+	struct object_container c;
+	int err = catalog_get_container(store->writer.reader, id, &c);
+
+	catalog_reader_rest(store->writer.reader);
+	return err || c.live < live;
+}
+
+/* One batch of the oldest container that can go; false: there is none. */
+static bool
+step(struct store *store, unsigned *chances)
+{
+	struct writer *w = &store->writer;
+	struct object_container c;
+	bool stays = false;
+	uint64_t id;
+	int err = catalog_oldest(w->reader, &w->scan, &id);
+
+	if (!err)
+		err = catalog_get_container(w->reader, id, &c);
+	catalog_reader_rest(w->reader);
+	if (err)
+		return false;
+	if (w->pack && w->pack->id == id) {
+		/* All that is older has gone. */
+		if (pack_flush(store) != 0)
+			return false;
+		pack_retire(store);
+	}
+	err = leave(store, id, c.kind, *chances > 0, &stays);
+	if (stays)
+		*chances -= *chances > 0;
+	/* Held up by a change that cannot be committed yet: pass by. */
+	else if (err || !smaller(store, id, c.live))
+		w->scan++;
+	return err != LARDER_NOSPACE;
+}
+
+bool
+evict_room(struct store *store, uint64_t need)
+{
+	unsigned chances = CHANCES;
+
+	store->writer.scan = 0;
+	while (budget_free(&store->budget) < need)
+		if (!step(store, &chances))
+			return false;
+	return true;
+}

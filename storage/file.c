@@ -1,0 +1,414 @@
+/*
+ * The files behind containers.
+ *
+ *   file_create() ──> in tmp/ ── file_settle() ──> in its folder
+ *                       │  ^                          │
+ *        file_drop() <──┘  └────── file_condemn() ────┘
+ *
+ * What always holds
+ *   - A file is settled after the commit that first names it, and condemned
+ *     before the commit that names it no more. So whatever a crash leaves in
+ *     tmp/ is settled if the catalog names it, and unlinked if not; nothing
+ *     else has to be looked at.
+ *   - A container's file is open at most once.
+ *   - The blocks of an unlinked file are free when it is closed, and so the
+ *     budget has them back by whoever closes it last.
+ */
+#include "file.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "larder/check.h"
+
+void
+files_init(struct files *f, int dir, struct budget *budget)
+{
+	pthread_mutex_init(&f->lock, NULL);
+	for (unsigned i = 0; i < FILE_BUCKETS; i++)
+		list_init(&f->buckets[i]);
+	list_init(&f->idle);
+	f->idle_count = 0;
+	f->dir = dir;
+	f->budget = budget;
+}
+
+static void
+close_file(struct files *f, struct file *file)
+{
+	disk_close(file->fd);
+	if (file->gone)
+		budget_give(f->budget, file->give);
+	free(file->table);
+	free(file->offsets);
+	free(file->bits);
+	free(file);
+}
+
+void
+files_release(struct files *f)
+{
+	struct list *node;
+
+	while ((node = list_shift(&f->idle))) {
+		struct file *file = container_of(node, struct file, idle);
+
+		list_remove(&file->node);
+		close_file(f, file);
+	}
+	for (unsigned i = 0; i < FILE_BUCKETS; i++)
+		check(list_empty(&f->buckets[i]));
+	pthread_mutex_destroy(&f->lock);
+}
+
+void
+file_name(uint64_t id, enum place_kind kind, bool tmp, char name[FILE_NAME])
+{
+	unsigned long long n = id;
+
+	if (tmp)
+		snprintf(name, FILE_NAME, "tmp/%016llx", n);
+	else if (kind == PLACE_PACK)
+		snprintf(name, FILE_NAME, "packs/%016llx", n);
+	else
+		snprintf(name, FILE_NAME, "blobs/%02llx/%016llx", n & 0xff, n);
+}
+
+/* ---- the open ones ------------------------------------------------------ */
+
+static struct list *
+bucket(struct files *f, uint64_t id)
+{
+	return &f->buckets[id % FILE_BUCKETS];
+}
+
+static struct file *
+find_locked(struct files *f, uint64_t id)
+{
+	list_each (node, bucket(f, id)) {
+		struct file *file = container_of(node, struct file, node);
+
+		if (file->id != id)
+			continue;
+		if (file->refs++ == 0) {
+			list_remove(&file->idle);
+			f->idle_count--;
+		}
+		return file;
+	}
+	return NULL;
+}
+
+struct file *
+file_known(struct files *f, uint64_t id)
+{
+	struct file *file;
+
+	pthread_mutex_lock(&f->lock);
+	file = find_locked(f, id);
+	pthread_mutex_unlock(&f->lock);
+	return file;
+}
+
+struct file *
+file_ref(struct files *f, struct file *file)
+{
+	pthread_mutex_lock(&f->lock);
+	file->refs++;
+	pthread_mutex_unlock(&f->lock);
+	return file;
+}
+
+void
+file_unref(struct files *f, struct file **p)
+{
+	struct file *file = *p, *last = NULL;
+
+	*p = NULL;
+	if (!file)
+		return;
+	pthread_mutex_lock(&f->lock);
+	if (--file->refs == 0) {
+		if (file->gone) {
+			list_remove(&file->node);
+			last = file;
+		} else {
+			list_append(&f->idle, &file->idle);
+			f->idle_count++;
+		}
+	}
+	if (!last && f->idle_count > FILE_IDLE) {
+		last = container_of(list_shift(&f->idle), struct file, idle);
+		list_remove(&last->node);
+		f->idle_count--;
+	}
+	pthread_mutex_unlock(&f->lock);
+	if (last)
+		close_file(f, last);
+}
+
+static struct file *
+new_file(uint64_t id, enum place_kind kind)
+{
+	struct file *file = calloc(1, sizeof(*file));
+
+	if (!file)
+		return NULL;
+	list_init(&file->node);
+	list_init(&file->idle);
+	file->id = id;
+	file->kind = kind;
+	file->fd = -1;
+	file->refs = 1;
+	return file;
+}
+
+int
+file_create(
+    struct files *f, uint64_t id, enum place_kind kind, struct file **out)
+{
+	struct file *file = new_file(id, kind);
+	char name[FILE_NAME];
+	int err;
+
+	if (!file)
+		return LARDER_NOMEM;
+	file_name(id, kind, true, name);
+	err = disk_open(f->dir, name, O_RDWR | O_CREAT | O_EXCL, &file->fd);
+	if (err) {
+		free(file);
+		return err == LARDER_ABSENT ? LARDER_IO : err;
+	}
+	pthread_mutex_lock(&f->lock);
+	list_append(bucket(f, id), &file->node);
+	pthread_mutex_unlock(&f->lock);
+	*out = file;
+	return 0;
+}
+
+/* It may move between tmp/ and its folder while we look. */
+static int
+open_either(struct files *f, struct file *file)
+{
+	char name[FILE_NAME];
+	int err = LARDER_ABSENT;
+
+	for (unsigned i = 0; i < 3 && err == LARDER_ABSENT; i++) {
+		file_name(file->id, file->kind, i == 1, name);
+		err = disk_open(f->dir, name, O_RDWR, &file->fd);
+	}
+	return err;
+}
+
+static int
+read_table(struct file *file, const struct place *place, uint64_t object)
+{
+	char buf[OBJECT_TRAILER], *table;
+	struct object_trailer t;
+	uint64_t size, allocated, n;
+	int err = disk_size(file->fd, &size, &allocated);
+
+	if (err)
+		return err;
+	if (size < place->stored + OBJECT_TRAILER)
+		return LARDER_DAMAGED;
+	err = disk_read(file->fd, buf, sizeof(buf), size - sizeof(buf));
+	if (!err)
+		err = object_trailer_decode(
+		    bytes_of(buf, sizeof(buf)), object, place, &t);
+	if (err)
+		return err;
+	n = t.blocks * object_entry_size(t.encoding);
+	if (size - OBJECT_TRAILER - place->stored != n)
+		return LARDER_DAMAGED;
+	table = malloc(n + 1);
+	if (!table)
+		return LARDER_NOMEM;
+	err = disk_read(file->fd, table, n, place->stored);
+	if (!err && object_sum(table, n, object) != t.table_sum)
+		err = LARDER_DAMAGED;
+	if (!err)
+		err = file_adopt_table(file, &t, &table, false);
+	free(table);
+	return err;
+}
+
+int
+file_open(struct files *f, const struct place *place, uint64_t object,
+    struct file **out)
+{
+	struct file *file = file_known(f, place->container), *other;
+	int err;
+
+	*out = file;
+	if (file)
+		return 0;
+	file = new_file(place->container, place->kind);
+	if (!file)
+		return LARDER_NOMEM;
+	err = open_either(f, file);
+	if (!err && file->kind == PLACE_BLOB)
+		err = read_table(file, place, object);
+	if (err) {
+		close_file(f, file);
+		*out = NULL;
+		return err;
+	}
+	pthread_mutex_lock(&f->lock);
+	other = find_locked(f, file->id);
+	if (!other)
+		list_append(bucket(f, file->id), &file->node);
+	pthread_mutex_unlock(&f->lock);
+	if (other)
+		close_file(f, file);
+	*out = other ? other : file;
+	return 0;
+}
+
+/* ---- where they lie ----------------------------------------------------- */
+
+/* A folder of blobs/ takes a block, too. */
+static int
+make_folder(struct files *f, uint64_t id)
+{
+	unsigned n = (unsigned)(id & 0xff);
+	uint64_t bit = 1ull << n % 64;
+	char name[FILE_NAME];
+	bool made;
+	int err;
+
+	if (atomic_load(&f->folders[n / 64]) & bit)
+		return 0;
+	snprintf(name, sizeof(name), "blobs/%02x", n);
+	err = disk_mkdir(f->dir, name, &made);
+	if (!err && !(atomic_fetch_or(&f->folders[n / 64], bit) & bit))
+		budget_force(f->budget, DISK_BLOCK);
+	return err;
+}
+
+int
+file_settle(struct files *f, uint64_t id, enum place_kind kind)
+{
+	char from[FILE_NAME], to[FILE_NAME];
+	int err = kind == PLACE_BLOB ? make_folder(f, id) : 0;
+
+	if (err)
+		return err;
+	file_name(id, kind, true, from);
+	file_name(id, kind, false, to);
+	return disk_rename(f->dir, from, to);
+}
+
+int
+file_condemn(struct files *f, uint64_t id, enum place_kind kind)
+{
+	char from[FILE_NAME], to[FILE_NAME];
+
+	file_name(id, kind, false, from);
+	file_name(id, kind, true, to);
+	return disk_rename(f->dir, from, to);
+}
+
+void
+file_drop(struct files *f, uint64_t id, uint64_t bytes)
+{
+	char name[FILE_NAME];
+	struct file *file;
+
+	file_name(id, PLACE_NONE, true, name);
+	/* Where it stays for an error it is found at the next start; until
+	 * then its bytes are counted. */
+	if (disk_unlink(f->dir, name) != 0)
+		return;
+	pthread_mutex_lock(&f->lock);
+	file = find_locked(f, id);
+	if (file) {
+		file->gone = true;
+		file->give = bytes;
+	}
+	pthread_mutex_unlock(&f->lock);
+	if (file)
+		file_unref(f, &file);
+	else
+		budget_give(f->budget, bytes);
+}
+
+/* ---- blocks ------------------------------------------------------------- */
+
+static int
+sum_offsets(struct file *file)
+{
+	uint64_t at = 0;
+
+	file->offsets = calloc(file->blocks + 1, sizeof(*file->offsets));
+	if (!file->offsets)
+		return LARDER_NOMEM;
+	for (uint64_t i = 0; i < file->blocks; i++) {
+		const unsigned char *e =
+		    (const unsigned char *)file->table + 12 * i;
+
+		at += (uint64_t)e[0] | (uint64_t)e[1] << 8 |
+		      (uint64_t)e[2] << 16 | (uint64_t)e[3] << 24;
+		file->offsets[i + 1] = at;
+	}
+	return at == file->stored ? 0 : LARDER_DAMAGED;
+}
+
+int
+file_adopt_table(struct file *file, const struct object_trailer *t,
+    char **table, bool verified)
+{
+	size_t bits = t->blocks / 8 + 1;
+	void *map = malloc(bits);
+
+	if (!map)
+		return LARDER_NOMEM;
+	memset(map, verified ? 0xff : 0, bits);
+	file->encoding = t->encoding;
+	file->block = t->block;
+	file->raw = t->raw;
+	file->stored = t->stored;
+	file->blocks = t->blocks;
+	file->table = *table;
+	file->bits = file->verified = map;
+	*table = NULL;
+	return t->encoding == ENCODING_FRAMES ? sum_offsets(file) : 0;
+}
+
+bool
+file_verified(const struct file *file, uint64_t block)
+{
+	return atomic_load_explicit(
+		   &file->verified[block / 8], memory_order_acquire) &
+	       1u << block % 8;
+}
+
+void
+file_set_verified(struct file *file, uint64_t block)
+{
+	atomic_fetch_or_explicit(&file->verified[block / 8],
+	    (uint8_t)(1u << block % 8), memory_order_release);
+}
+
+uint64_t
+file_block_size(const struct file *file, uint64_t block)
+{
+	uint64_t from = block * file->block;
+
+	return file->raw - from < file->block ? file->raw - from : file->block;
+}
+
+int
+file_check_block(struct file *file, uint64_t block, uint64_t object, char *buf)
+{
+	size_t n = file_block_size(file, block);
+	int err = disk_read(file->fd, buf, n, block * file->block);
+
+	if (err)
+		return err;
+	if (object_sum(buf, n, object) != object_get64(file->table + 8 * block))
+		return LARDER_DAMAGED;
+	file_set_verified(file, block);
+	return 0;
+}

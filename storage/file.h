@@ -1,0 +1,88 @@
+/*
+ * The files behind containers: packs, and one a blob. Whoever reads or writes
+ * one holds a reference; a few that nobody uses stay open.
+ */
+#ifndef STORAGE_FILE_H
+#define STORAGE_FILE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "budget.h"
+#include "disk.h"
+#include "larder/list.h"
+#include "object.h"
+
+#define FILE_BUCKETS 1024u
+#define FILE_IDLE    256u
+#define FILE_NAME    32u
+
+struct file {
+	struct list node; /* in its bucket */
+	struct list idle; /* in files->idle while refs is 0 */
+	unsigned refs;	  /* under files->lock, like the lists and `gone` */
+	bool gone;	  /* unlinked: closed, and given back, by the last */
+	uint64_t give;	  /* bytes of the budget, then */
+	uint64_t id;
+	enum place_kind kind;
+	int fd;
+	/* Of a blob's, once it is whole; constant but for the bits. */
+	enum encoding encoding;
+	uint32_t block;
+	uint64_t raw, stored, blocks;
+	char *table;		   /* entries as on disk */
+	void *bits;		   /* what `verified` lies in */
+	_Atomic uint8_t *verified; /* a bit a block: read and checked */
+	uint64_t *offsets;	   /* FRAMES: where each begins, and the end */
+};
+
+struct files {
+	pthread_mutex_t lock; /* a leaf: nothing else is taken under it */
+	struct list buckets[FILE_BUCKETS];
+	struct list idle; /* longest unused first */
+	unsigned idle_count;
+	int dir;
+	struct budget *budget;
+	_Atomic uint64_t folders[4]; /* which of blobs/xx exist, a bit each */
+};
+
+void files_init(struct files *f, int dir, struct budget *budget);
+/* Closes all; nobody may hold one. */
+void files_release(struct files *f);
+
+/* "packs/…", "blobs/xx/…"; with tmp: "tmp/…". */
+void file_name(
+    uint64_t id, enum place_kind kind, bool tmp, char name[FILE_NAME]);
+
+/* A new empty file in tmp/. May block. As disk_open(). */
+int file_create(
+    struct files *f, uint64_t id, enum place_kind kind, struct file **out);
+/* An existing one; place says what a blob's trailer must be. May block. 0,
+ * LARDER_ABSENT, LARDER_DAMAGED, LARDER_NOMEM, LARDER_IO. */
+int file_open(struct files *f, const struct place *place, uint64_t object,
+    struct file **out);
+/* The one that is open already, or NULL. Never blocks. */
+struct file *file_known(struct files *f, uint64_t id);
+struct file *file_ref(struct files *f, struct file *file);
+void file_unref(struct files *f, struct file **file);
+
+/* Out of tmp/ to where it belongs, and back. 0, LARDER_ABSENT, or as
+ * disk_rename(). May block. */
+int file_settle(struct files *f, uint64_t id, enum place_kind kind);
+int file_condemn(struct files *f, uint64_t id, enum place_kind kind);
+/* Unlinks it from tmp/; bytes are given back once nobody reads it any more. */
+void file_drop(struct files *f, uint64_t id, uint64_t bytes);
+
+/* The table of a blob that was just written: all of it counts as read. */
+int file_adopt_table(struct file *file, const struct object_trailer *t,
+    char **table, bool verified);
+bool file_verified(const struct file *file, uint64_t block);
+void file_set_verified(struct file *file, uint64_t block);
+/* Reads one block of a raw blob into buf (at least `block` bytes) and checks
+ * it. May block. 0, LARDER_DAMAGED, LARDER_IO. */
+int file_check_block(
+    struct file *file, uint64_t block, uint64_t object, char *buf);
+/* What a raw blob's block covers. */
+uint64_t file_block_size(const struct file *file, uint64_t block);
+
+#endif

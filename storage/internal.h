@@ -1,0 +1,71 @@
+/*
+ * The store as its parts see it.
+ */
+#ifndef STORAGE_INTERNAL_H
+#define STORAGE_INTERNAL_H
+
+#include "blob.h"
+#include "budget.h"
+#include "catalog.h"
+#include "file.h"
+#include "memory.h"
+#include "pool.h"
+#include "writer.h"
+
+#define STORE_SECRET  192u
+#define STORE_SPARES  16u
+/* Memory that waits to be written: beyond it new blobs become windows. */
+#define STORE_PENDING (64u * 1024 * 1024)
+
+struct store {
+	void (*report)(void *arg, const char *line);
+	void *report_arg;
+	bool offline;
+	int dir, lock;
+	char secret[STORE_SECRET];
+	struct budget budget;
+	struct catalog *catalog;
+	struct files files;
+	struct memory memory;
+	struct pool readers;  /* threads that read, and decode */
+	struct pool spillers; /* threads that write large blobs */
+	struct writer writer;
+	struct sketch *sketch;
+	_Atomic uint64_t max_object;
+	_Atomic uint64_t next_id;
+	_Atomic uint64_t pending;
+	/* As of what is found, committed or not. */
+	_Atomic uint64_t objects, body_bytes, stored_bytes;
+	_Atomic uint64_t evicted, evicted_bytes, removed, damaged, no_room;
+	_Atomic uint64_t commits;
+	uint64_t errors_before;
+	/* Catalog readers for threads without a view. */
+	pthread_mutex_t spare_lock;
+	struct catalog_reader *spares[STORE_SPARES];
+	unsigned spare_count;
+};
+
+struct store_view {
+	struct store *store;
+	struct catalog_reader *reader;
+	struct frame_coder coder;
+};
+
+/* One line for the admin. */
+void store_report(struct store *store, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+struct hash store_hash(const struct store *store, struct bytes key);
+/* A reader that nobody else uses; 0 or an error. */
+int store_borrow(struct store *store, struct catalog_reader **r);
+void store_return(struct store *store, struct catalog_reader **r);
+/* An object's bytes on disk are not what they should be: it goes. */
+void store_drop_damaged(
+    struct store *store, struct hash hash, const struct object *object);
+
+static inline void
+store_count(_Atomic uint64_t *counter, uint64_t n)
+{
+	atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
+
+#endif

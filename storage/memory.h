@@ -1,0 +1,131 @@
+/*
+ * What is known in memory of keys: changes that are not committed yet, and
+ * the tier of objects that are ready to be sent. Both in one table, so that
+ * there is one truth about a key.
+ */
+#ifndef STORAGE_MEMORY_H
+#define STORAGE_MEMORY_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "catalog.h"
+#include "larder/arena.h"
+
+#define MEMORY_SHARDS 64u
+
+struct blob;
+struct chunk;
+
+/* One stored object. Constant, but for what its shard's lock guards. */
+struct object {
+	_Atomic unsigned refs;
+	struct bytes key;
+	/* The places are written by the writer, under the shard's lock. */
+	struct object_info info;
+	/* Under the shard's lock: in memory, until it is placed or as part of
+	 * the tier; one reference. */
+	struct blob *blob;
+	/* The head, until it is placed; one reference. */
+	struct chunk *head;
+	/* Its payload is to be copied out of this container, or 0. */
+	uint64_t move;
+	size_t cost; /* bytes of memory, but for the blob */
+	char data[];
+};
+
+/* All that stands under one key, newest first; constant. */
+struct image {
+	_Atomic unsigned refs;
+	unsigned count;
+	struct object *objects[STORE_VARIANTS_MAX];
+};
+
+/*
+ *   (not there) ── memory_change(), a load ──> CLEAN ── memory_change() ──>
+ *   DIRTY ── memory_clean(), after the commit ──> CLEAN, or not there
+ * A clean one goes when the tier is full. A dirty one is what the key's truth
+ * is, whatever the catalog says.
+ */
+struct entry {
+	struct entry *next; /* in its slot of the shard */
+	struct hash hash;
+	struct image *image; /* one reference */
+	/* Clean: in the shard's clock. Dirty: in the writer's list or batch. */
+	struct list node;
+	uint64_t version; /* goes up with each change */
+	uint64_t ticket;  /* the writer's, of the oldest change in it */
+	int64_t since;	  /* when that was, monotonic ms */
+	uint64_t bytes;	  /* that must be written for it */
+	uint64_t queued;  /* of these, in writer->dirty_bytes; its lock */
+	size_t cost;
+	bool dirty;
+	bool batched;	  /* the writer is at it */
+	_Atomic bool hot; /* asked for since the clock's hand passed */
+};
+
+struct shard {
+	/* Taken before a blob's lock and before the writer's. */
+	pthread_mutex_t lock;
+	struct entry **slots;
+	size_t size, count;
+	struct list clock; /* clean entries, the next to go first */
+};
+
+struct memory {
+	struct shard shards[MEMORY_SHARDS];
+	_Atomic uint64_t used, size; /* bytes: the tier */
+	_Atomic uint64_t hits;
+};
+
+struct store;
+
+int memory_init(struct memory *m, uint64_t size);
+void memory_release(struct store *store);
+void memory_resize(struct store *store, uint64_t size);
+
+/* Takes nothing; key, variant and meta are copied. NULL: out of memory. */
+struct object *object_new(struct bytes key, const struct object_info *info);
+void object_unref(struct object **object);
+struct object *object_ref(struct object *object);
+struct image *image_ref(struct image *image);
+void image_unref(struct image **image);
+
+/* 0 or LARDER_ABSENT, LARDER_NOMEM; LARDER_AGAIN: the catalog must be asked. */
+int memory_find(struct store *store, struct hash hash, struct bytes key,
+    struct arena *arena, struct store_found *out);
+
+/*
+ * Changes what stands under a key, at once for all. change is called under
+ * the shard's lock with the old image (never NULL, count may be 0) and returns
+ * 1 with a new one in *out, 0 for no change, or an error. key.p NULL: whatever
+ * key the hash has. batch: where the
+ * writer collects entries for the commit it is about to make; NULL for all
+ * others. Returns 0, LARDER_ABSENT (no change), or an error.
+ */
+typedef int memory_change_fn(
+    void *arg, const struct image *old, struct image **out);
+int memory_change(struct store *store, struct hash hash, struct bytes key,
+    memory_change_fn *change, void *arg, struct list *batch);
+
+/* A change by putting `with` in the place of the object of the same variant
+ * (or NULL: nothing), and leaving out those that drop() picks. */
+struct image *image_with(const struct image *old, struct object *with,
+    bool (*drop)(void *arg, const struct object *o), void *arg);
+
+/* Calls visit with the object of this id, under the shard's lock, if it is
+ * still there; ABSENT if not. What visit returns is returned. */
+int memory_visit(struct store *store, struct hash hash, struct bytes key,
+    uint64_t id, int (*visit)(void *arg, struct object *o), void *arg);
+
+/* The whole image, by the catalog if need be: one reference. 0, ABSENT, … */
+int memory_image(struct store *store, struct hash hash, struct image **out);
+
+/* The writer's: the image to commit and its version. */
+struct image *memory_snapshot(
+    struct store *store, struct entry *entry, uint64_t *version);
+/* The writer's, after the commit: places (two an object) become known. */
+void memory_clean(struct store *store, struct entry *entry, uint64_t version,
+    struct image *image, const struct place *places, struct list *again);
+
+#endif

@@ -1,0 +1,76 @@
+/*
+ * The pool: first in, first out; every job that was added is run.
+ */
+#include "pool.h"
+
+static void *
+work(void *arg)
+{
+	struct pool *pool = arg;
+	struct frame_coder coder = {0};
+
+	pthread_mutex_lock(&pool->lock);
+	for (;;) {
+		struct list *node = list_shift(&pool->jobs);
+
+		if (node) {
+			struct job *job = container_of(node, struct job, node);
+
+			pthread_mutex_unlock(&pool->lock);
+			job->run(job, &coder);
+			pthread_mutex_lock(&pool->lock);
+		} else if (pool->ending) {
+			break;
+		} else {
+			pthread_cond_wait(&pool->wake, &pool->lock);
+		}
+	}
+	pthread_mutex_unlock(&pool->lock);
+	frame_release(&coder);
+	return NULL;
+}
+
+void
+pool_init(struct pool *pool)
+{
+	pthread_mutex_init(&pool->lock, NULL);
+	pthread_cond_init(&pool->wake, NULL);
+	list_init(&pool->jobs);
+	pool->count = 0;
+	pool->ending = false;
+}
+
+int
+pool_start(struct pool *pool, unsigned threads)
+{
+	check(threads <= POOL_MAX);
+	while (pool->count < threads) {
+		if (pthread_create(
+			&pool->threads[pool->count], NULL, work, pool) != 0)
+			return LARDER_NOMEM;
+		pool->count++;
+	}
+	return 0;
+}
+
+void
+pool_add(struct pool *pool, struct job *job)
+{
+	pthread_mutex_lock(&pool->lock);
+	list_append(&pool->jobs, &job->node);
+	pthread_cond_signal(&pool->wake);
+	pthread_mutex_unlock(&pool->lock);
+}
+
+void
+pool_stop(struct pool *pool)
+{
+	pthread_mutex_lock(&pool->lock);
+	pool->ending = true;
+	pthread_cond_broadcast(&pool->wake);
+	pthread_mutex_unlock(&pool->lock);
+	while (pool->count)
+		pthread_join(pool->threads[--pool->count], NULL);
+	pthread_mutex_destroy(&pool->lock);
+	pthread_cond_destroy(&pool->wake);
+}

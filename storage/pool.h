@@ -1,0 +1,36 @@
+/*
+ * A few threads that wait for the disk, so that others need not.
+ */
+#ifndef STORAGE_POOL_H
+#define STORAGE_POOL_H
+
+#include <pthread.h>
+
+#include "frame.h"
+#include "larder/list.h"
+
+#define POOL_MAX 8u
+
+struct job {
+	struct list node;
+	/* May free the job. coder is the thread's own. */
+	void (*run)(struct job *job, struct frame_coder *coder);
+};
+
+struct pool {
+	pthread_mutex_t lock; /* taken last of all */
+	pthread_cond_t wake;
+	struct list jobs;
+	pthread_t threads[POOL_MAX];
+	unsigned count;
+	bool ending;
+};
+
+void pool_init(struct pool *pool);
+/* 0 or LARDER_NOMEM. */
+int pool_start(struct pool *pool, unsigned threads);
+void pool_add(struct pool *pool, struct job *job);
+/* All jobs are done when it returns. Also for one that was not started. */
+void pool_stop(struct pool *pool);
+
+#endif

@@ -1,0 +1,701 @@
+/*
+ * The store: opening, looking up, and what concerns one key. What goes over
+ * all of it is in scrub.c; what concerns one body in blob.c.
+ *
+ * What always holds: the folder is locked before anything in it is looked at,
+ * and nothing in it is changed before its superblock was understood.
+ */
+#include "larder/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define XXH_STATIC_LINKING_ONLY
+#include <xxhash.h>
+
+#include "internal.h"
+#include "larder/clock.h"
+
+#define SUPERBLOCK "larder.store"
+#define TITLE	   "larder store, format "
+#define TITLE_SIZE 32u
+#define SUPER_SIZE (TITLE_SIZE + STORE_SECRET + 8)
+/* The least budget that holds a pack, a catalog and room to turn. */
+#define SIZE_MIN   (8u * 1024 * 1024)
+
+/* ---- small things -------------------------------------------------------- */
+
+void
+store_report(struct store *store, const char *format, ...)
+{
+	char line[512];
+	va_list ap;
+
+	if (!store->report)
+		return;
+	va_start(ap, format);
+	vsnprintf(line, sizeof(line), format, ap);
+	va_end(ap);
+	store->report(store->report_arg, line);
+}
+
+struct hash
+store_hash(const struct store *store, struct bytes key)
+{
+	XXH128_hash_t h =
+	    XXH3_128bits_withSecret(key.p, key.n, store->secret, STORE_SECRET);
+
+	return (struct hash){h.low64, h.high64};
+}
+
+int
+store_borrow(struct store *store, struct catalog_reader **r)
+{
+	*r = NULL;
+	pthread_mutex_lock(&store->spare_lock);
+	if (store->spare_count)
+		*r = store->spares[--store->spare_count];
+	pthread_mutex_unlock(&store->spare_lock);
+	return *r ? 0 : catalog_reader_open(store->catalog, r);
+}
+
+void
+store_return(struct store *store, struct catalog_reader **r)
+{
+	catalog_reader_rest(*r);
+	pthread_mutex_lock(&store->spare_lock);
+	if (store->spare_count < STORE_SPARES) {
+		store->spares[store->spare_count++] = *r;
+		*r = NULL;
+	}
+	pthread_mutex_unlock(&store->spare_lock);
+	catalog_reader_close(r);
+}
+
+/* ---- opening ------------------------------------------------------------- */
+
+/* Says why, in a sentence. */
+static int
+refuse(char *why, size_t n, int err, const char *path, const char *advice)
+{
+	const char *what = larder_strerror(err);
+
+	if ((err == LARDER_IO || err == LARDER_ACCESS) && errno)
+		what = strerror(errno);
+	snprintf(why, n, "%s: %s%s%s", path, what, *advice ? "; " : "", advice);
+	return err;
+}
+
+static int
+make_superblock(struct store *store)
+{
+	char buf[SUPER_SIZE] = {0};
+	struct iovec iov = {buf, sizeof(buf)};
+	int fd, err = disk_random(store->secret, STORE_SECRET);
+
+	snprintf(buf, TITLE_SIZE, TITLE "%u\n", OBJECT_FORMAT);
+	memcpy(buf + TITLE_SIZE, store->secret, STORE_SECRET);
+	object_put64(buf + TITLE_SIZE + STORE_SECRET,
+	    object_sum(buf, TITLE_SIZE + STORE_SECRET, 0));
+	if (err)
+		return err;
+	err = disk_open(
+	    store->dir, SUPERBLOCK ".new", O_RDWR | O_CREAT | O_TRUNC, &fd);
+	if (err)
+		return err;
+	err = disk_write(fd, &iov, 1, 0);
+	if (!err)
+		err = disk_sync(fd);
+	disk_close(fd);
+	if (!err)
+		err = disk_rename(store->dir, SUPERBLOCK ".new", SUPERBLOCK);
+	return err ? err : disk_sync_folder(store->dir, ".");
+}
+
+static int
+read_superblock(struct store *store)
+{
+	char buf[SUPER_SIZE];
+	uint64_t size, allocated;
+	int fd, err = disk_open(store->dir, SUPERBLOCK, O_RDONLY, &fd);
+
+	if (err)
+		return err;
+	err = disk_size(fd, &size, &allocated);
+	if (!err && size < TITLE_SIZE)
+		err = LARDER_DAMAGED;
+	if (!err)
+		err = disk_read(
+		    fd, buf, size < SUPER_SIZE ? size : SUPER_SIZE, 0);
+	disk_close(fd);
+	if (err)
+		return err;
+	if (memcmp(buf, TITLE, sizeof(TITLE) - 1) != 0)
+		return LARDER_DAMAGED;
+	if (buf[sizeof(TITLE) - 1] != '0' + OBJECT_FORMAT ||
+	    buf[sizeof(TITLE)] != '\n')
+		return LARDER_FORMAT;
+	if (size != SUPER_SIZE || object_get64(buf + SUPER_SIZE - 8) !=
+				      object_sum(buf, SUPER_SIZE - 8, 0))
+		return LARDER_DAMAGED;
+	memcpy(store->secret, buf + TITLE_SIZE, STORE_SECRET);
+	return 0;
+}
+
+static int
+open_folder(
+    struct store *store, const struct store_options *o, char *why, size_t n)
+{
+	int err = disk_open_folder(o->path, !o->offline, &store->dir);
+
+	if (err == LARDER_ABSENT)
+		return refuse(why, n, o->offline ? err : LARDER_IO, o->path,
+		    o->offline ? "there is no cache here yet"
+			       : "the folder above it must exist");
+	if (err)
+		return refuse(why, n, err, o->path,
+		    "the user that larderd runs as must own this folder");
+	/* No store, no lock file: nothing is left behind by a look. */
+	if (o->offline && faccessat(store->dir, SUPERBLOCK, F_OK, 0) != 0)
+		return refuse(why, n, LARDER_ABSENT, o->path,
+		    "there is no cache here yet");
+	err = disk_lock(store->dir, "lock", &store->lock);
+	if (err == LARDER_LOCKED)
+		return refuse(why, n, err, o->path,
+		    "another larderd, or a larderctl, is using this cache");
+	if (err)
+		return refuse(why, n, err, o->path,
+		    "the user that larderd runs as must own this folder");
+	return 0;
+}
+
+static int
+open_superblock(
+    struct store *store, const struct store_options *o, char *why, size_t n)
+{
+	static const char *const folders[] = {"packs", "blobs", "tmp"};
+	int err = read_superblock(store);
+	bool made;
+
+	if (err == LARDER_FORMAT)
+		return refuse(why, n, err, o->path,
+		    "this larder reads format 1: run the version that wrote "
+		    "it, "
+		    "or move the folder away to start with an empty cache");
+	if (err == LARDER_DAMAGED)
+		return refuse(why, n, err, o->path,
+		    "its file " SUPERBLOCK
+		    " is not one of larder's: if nothing "
+		    "else is in the folder, move it away");
+	if (err == LARDER_ABSENT)
+		err = make_superblock(store);
+	for (unsigned i = 0; i < ARRAY_SIZE(folders) && !err; i++)
+		err = disk_mkdir(store->dir, folders[i], &made);
+	return err ? refuse(why, n, err, o->path, "") : 0;
+}
+
+static int
+open_catalog(
+    struct store *store, const struct store_options *o, char *why, size_t n)
+{
+	uint64_t map = o->size > 4ull << 30 ? o->size : 4ull << 30;
+	char path[4096];
+	int err;
+
+	/* LMDB has no openat(). */
+	snprintf(path, sizeof(path), "%s/catalog.mdb", o->path);
+	errno = 0;
+	err = catalog_open(&store->catalog, path, map);
+	if (!err)
+		err = writer_init(store);
+	return err ? refuse(why, n, err, path,
+			 err == LARDER_DAMAGED
+			     ? "move the folder away to start with an empty one"
+			     : "")
+		   : 0;
+}
+
+/* What a crash left in tmp/: the catalog knows what is to become of it. */
+static void
+on_leftover(void *arg, const char *name)
+{
+	struct store *store = arg;
+	struct object_container c;
+	char again[17];
+	unsigned long long id = strtoull(name, NULL, 16);
+	int err;
+
+	snprintf(again, sizeof(again), "%016llx", id);
+	if (strcmp(again, name) != 0)
+		return;
+	err = catalog_get_container(store->writer.reader, id, &c);
+	catalog_reader_rest(store->writer.reader);
+	if (!err)
+		file_settle(&store->files, id, c.kind);
+	else if (err == LARDER_ABSENT)
+		file_drop(&store->files, id, 0);
+}
+
+static void
+on_folder(void *arg, const char *name)
+{
+	struct store *store = arg;
+	unsigned long n = strtoul(name, NULL, 16);
+
+	if (strlen(name) != 2 || n > 255)
+		return;
+	store->files.folders[n / 64] |= 1ull << n % 64;
+	budget_force(&store->budget, DISK_BLOCK);
+}
+
+/* Counts what is there already: by what the catalog says, not by a walk. */
+static void
+take_stock(struct store *store)
+{
+	const struct catalog_totals *t = &store->writer.totals;
+
+	/* The folder, four in it, the superblock, the lock, LMDB's lock. */
+	budget_force(&store->budget, 8 * DISK_BLOCK + 128 * 1024);
+	budget_force(&store->budget, t->disk);
+	commit_account_catalog(store);
+	disk_list(store->dir, "blobs", on_folder, store);
+	store->next_id = t->next_id;
+	store->objects = t->objects;
+	store->body_bytes = t->body_bytes;
+	store->stored_bytes = t->stored_bytes;
+	disk_list(store->dir, "tmp", on_leftover, store);
+}
+
+static int
+start_threads(
+    struct store *store, const struct store_options *o, char *why, size_t n)
+{
+	int err = pool_start(&store->readers, 4);
+
+	if (!err)
+		err = pool_start(&store->spillers, 2);
+	if (!err)
+		err = writer_start(store);
+	return err ? refuse(why, n, err, o->path, "no threads to be had") : 0;
+}
+
+static void
+release(struct store *store)
+{
+	pool_stop(&store->readers);
+	pool_stop(&store->spillers);
+	writer_stop(store);
+	memory_release(store);
+	files_release(&store->files);
+	while (store->spare_count)
+		catalog_reader_close(&store->spares[--store->spare_count]);
+	catalog_close(&store->catalog);
+	pthread_mutex_destroy(&store->spare_lock);
+	disk_close(store->lock);
+	disk_close(store->dir);
+	free(store->sketch);
+	free(store);
+}
+
+static int
+open_all(
+    struct store *store, const struct store_options *o, char *why, size_t n)
+{
+	int err;
+
+	err = open_folder(store, o, why, n);
+	if (!err)
+		err = open_superblock(store, o, why, n);
+	if (err)
+		return err;
+	store->files.dir = store->dir;
+	err = open_catalog(store, o, why, n);
+	if (err)
+		return err;
+	take_stock(store);
+	return start_threads(store, o, why, n);
+}
+
+int
+store_open(
+    struct store **out, const struct store_options *o, char *why, size_t n)
+{
+	struct store *store = calloc(1, sizeof(*store));
+	int err;
+
+	if (!store)
+		return refuse(why, n, LARDER_NOMEM, o->path, "");
+	store->report = o->report;
+	store->report_arg = o->report_arg;
+	store->offline = o->offline;
+	store->dir = store->lock = -1;
+	store->budget.size = o->size < SIZE_MIN ? SIZE_MIN : o->size;
+	store->max_object = o->max_object;
+	store->errors_before = disk_errors();
+	pthread_mutex_init(&store->spare_lock, NULL);
+	files_init(&store->files, -1, &store->budget);
+	pool_init(&store->readers);
+	pool_init(&store->spillers);
+	writer_prepare(store);
+	store->sketch = calloc(1, sizeof(*store->sketch));
+	err = memory_init(&store->memory, o->memory);
+	if (err || !store->sketch)
+		err = refuse(why, n, LARDER_NOMEM, o->path, "");
+	if (!err)
+		err = open_all(store, o, why, n);
+	if (err)
+		release(store);
+	else
+		*out = store;
+	return err;
+}
+
+void
+store_close(struct store **p)
+{
+	struct store *store = *p;
+
+	*p = NULL;
+	if (!store)
+		return;
+	/* Large ones that are still being sealed come first. */
+	writer_flush(store);
+	release(store);
+}
+
+void
+store_resize(
+    struct store *store, uint64_t size, uint64_t memory, uint64_t max_object)
+{
+	store->budget.size = size < SIZE_MIN ? SIZE_MIN : size;
+	store->max_object = max_object;
+	memory_resize(store, memory);
+	writer_nudge(store);
+}
+
+/* ---- views and looking up ------------------------------------------------ */
+
+int
+store_view_open(struct store *store, struct store_view **out)
+{
+	struct store_view *v = calloc(1, sizeof(*v));
+	int err;
+
+	if (!v)
+		return LARDER_NOMEM;
+	v->store = store;
+	err = catalog_reader_open(store->catalog, &v->reader);
+	if (err)
+		free(v);
+	else
+		*out = v;
+	return err;
+}
+
+void
+store_view_close(struct store_view **v)
+{
+	if (!*v)
+		return;
+	catalog_reader_close(&(*v)->reader);
+	frame_release(&(*v)->coder);
+	free(*v);
+	*v = NULL;
+}
+
+void
+store_view_turn(struct store_view *v)
+{
+	catalog_reader_rest(v->reader);
+}
+
+static int
+copy_bytes(struct arena *arena, struct bytes *b)
+{
+	*b = arena_copy(arena, *b);
+	return b->p ? 0 : LARDER_NOMEM;
+}
+
+static int
+copy_found(struct arena *arena, const struct object_value *value,
+    struct store_found *out)
+{
+	struct bytes key = value->key;
+
+	out->count = value->count;
+	out->records = arena_alloc(arena, value->count * sizeof(*out->records));
+	if (!out->records || copy_bytes(arena, &key))
+		return LARDER_NOMEM;
+	for (unsigned i = 0; i < value->count; i++) {
+		const struct object_info *info = &value->infos[i];
+
+		out->records[i] = (struct store_record){key, info->variant,
+		    info->meta, info->id, info->stored_at, info->expires,
+		    info->head_size, info->body_size, object_disk_size(info)};
+		if (copy_bytes(arena, &out->records[i].variant) ||
+		    copy_bytes(arena, &out->records[i].meta))
+			return LARDER_NOMEM;
+	}
+	return 0;
+}
+
+int
+store_find(struct store_view *v, struct bytes key, struct arena *arena,
+    struct store_found *out)
+{
+	struct hash hash = store_hash(v->store, key);
+	struct object_value value;
+	struct bytes bytes;
+	int err = memory_find(v->store, hash, key, arena, out);
+
+	if (err != LARDER_AGAIN)
+		return err;
+	err = catalog_get(v->reader, hash, &bytes);
+	if (!err)
+		err = object_value_decode(bytes, &value);
+	if (err == LARDER_DAMAGED)
+		store_count(&v->store->damaged, 1);
+	if (!err && !bytes_eq(value.key, key))
+		err = LARDER_ABSENT;
+	return err ? err : copy_found(arena, &value, out);
+}
+
+void
+store_touch(struct store_view *v, const struct store_record *record)
+{
+	sketch_add(v->store->sketch, store_hash(v->store, record->key).lo);
+}
+
+struct opening {
+	struct store *store;
+	struct hash hash;
+	struct blob *blob;
+};
+
+static int
+on_open(void *arg, struct object *o)
+{
+	struct opening *open = arg;
+	struct store *store = open->store;
+
+	if (o->blob) {
+		open->blob = blob_ref(o->blob);
+		if (atomic_load_explicit(
+			&blob_base(o->blob)->ready, memory_order_acquire))
+			store_count(&store->memory.hits, 1);
+		return 0;
+	}
+	open->blob = blob_cold(store, open->hash, o);
+	if (!open->blob)
+		return LARDER_NOMEM;
+	/* A small one becomes the tier's. */
+	if (o->info.body.kind == PLACE_PACK && store->memory.size)
+		o->blob = blob_ref(open->blob);
+	return 0;
+}
+
+int
+store_open_blob(
+    struct store_view *v, const struct store_record *record, struct blob **out)
+{
+	struct opening open = {
+	    v->store, store_hash(v->store, record->key), NULL};
+	int err = memory_visit(
+	    v->store, open.hash, record->key, record->id, on_open, &open);
+
+	*out = open.blob;
+	return err;
+}
+
+/* ---- changing ------------------------------------------------------------ */
+
+struct updating {
+	struct store *store;
+	uint64_t id;
+	struct bytes meta, head;
+	int64_t expires;
+};
+
+/* The body may be in memory only: it goes on under the new head. */
+static int
+share_body(const struct object *old, struct object *now)
+{
+	bool needed = old->info.body.kind == PLACE_NONE;
+
+	if (!old->blob)
+		return 0;
+	if (!needed && !atomic_load_explicit(
+			   &blob_base(old->blob)->ready, memory_order_acquire))
+		return 0;
+	now->blob = blob_derive(old->blob, now->head);
+	return now->blob ? 0 : LARDER_NOMEM;
+}
+
+static int
+on_update(void *arg, const struct image *old, struct image **out)
+{
+	struct updating *u = arg;
+	struct object *now, *was = NULL;
+	struct object_info info;
+	int err;
+
+	for (unsigned i = 0; i < old->count; i++)
+		if (old->objects[i]->info.id == u->id)
+			was = old->objects[i];
+	if (!was)
+		return 0;
+	info = was->info;
+	info.meta = u->meta;
+	info.expires = u->expires;
+	info.head_size = u->head.n;
+	info.stored_at = clock_wall_ms() / 1000;
+	now = object_new(was->key, &info);
+	if (!now)
+		return LARDER_NOMEM;
+	now->move = was->move;
+	now->head = chunk_copy(u->head);
+	err = now->head ? share_body(was, now) : LARDER_NOMEM;
+	if (!err && !(*out = image_with(old, now, NULL, NULL)))
+		err = LARDER_NOMEM;
+	object_unref(&now);
+	return err ? err : 1;
+}
+
+int
+store_update(struct store_view *v, struct bytes key, uint64_t id,
+    struct bytes meta, struct bytes head, int64_t expires)
+{
+	struct updating u = {v->store, id, meta, head, expires};
+
+	if (meta.n > OBJECT_META_MAX || head.n > STORE_SMALL)
+		return LARDER_TOOBIG;
+	return memory_change(
+	    v->store, store_hash(v->store, key), key, on_update, &u, NULL);
+}
+
+static bool
+has_id(void *arg, const struct object *o)
+{
+	const uint64_t *id = arg;
+
+	return !*id || o->info.id == *id;
+}
+
+static int
+on_remove(void *arg, const struct image *old, struct image **out)
+{
+	*out = image_with(old, NULL, has_id, arg);
+	if (!*out)
+		return LARDER_NOMEM;
+	if ((*out)->count < old->count)
+		return 1;
+	image_unref(out);
+	return 0;
+}
+
+int
+store_remove(struct store *store, struct bytes key, uint64_t id)
+{
+	int err = memory_change(
+	    store, store_hash(store, key), key, on_remove, &id, NULL);
+
+	if (!err)
+		store_count(&store->removed, 1);
+	return err;
+}
+
+void
+store_drop_damaged(
+    struct store *store, struct hash hash, const struct object *o)
+{
+	uint64_t id = o->info.id;
+
+	if (memory_change(store, hash, o->key, on_remove, &id, NULL) != 0)
+		return;
+	store_count(&store->damaged, 1);
+	store_report(store,
+	    "damaged bytes on disk: dropped %.*s, it will be fetched anew",
+	    (int)(o->key.n > 200 ? 200 : o->key.n), o->key.p);
+}
+
+/* ---- the rest ------------------------------------------------------------ */
+
+int
+store_flush(struct store *store)
+{
+	return writer_flush(store);
+}
+
+void
+store_stats(struct store *store, struct store_stats *out)
+{
+	uint64_t taken = store->budget.taken;
+	uint64_t ahead = budget_ahead(&store->budget);
+
+	*out = (struct store_stats){
+	    .objects = store->objects,
+	    .disk_used = taken > ahead ? taken - ahead : 0,
+	    .disk_budget = store->budget.size,
+	    .memory_used = store->memory.used,
+	    .memory_budget = store->memory.size,
+	    .body_bytes = store->body_bytes,
+	    .stored_bytes = store->stored_bytes,
+	    .memory_hits = store->memory.hits,
+	    .evicted = store->evicted,
+	    .evicted_bytes = store->evicted_bytes,
+	    .removed = store->removed,
+	    .damaged = store->damaged,
+	    .no_room = store->no_room,
+	    .io_errors = disk_errors() - store->errors_before,
+	    .commits = store->commits,
+	};
+}
+
+int
+store_state_set(struct store *store, const char *name, struct bytes value)
+{
+	struct writer *w = &store->writer;
+	struct writer_state *s;
+
+	if (!*name || strlen(name) > 32 || value.n > 64 * 1024)
+		return LARDER_TOOBIG;
+	s = malloc(sizeof(*s) + value.n);
+	if (!s)
+		return LARDER_NOMEM;
+	list_init(&s->node);
+	strcpy(s->name, name);
+	s->n = value.n;
+	if (value.n)
+		memcpy(s->value, value.p, value.n);
+	pthread_mutex_lock(&w->lock);
+	list_append(&w->states, &s->node);
+	pthread_cond_signal(&w->wake);
+	pthread_mutex_unlock(&w->lock);
+	return 0;
+}
+
+int
+store_state_get(struct store *store, const char *name, struct arena *arena,
+    struct bytes *out)
+{
+	struct catalog_reader *r;
+	struct bytes value;
+	int err;
+
+	/* What was set a moment ago is read as well. */
+	writer_flush(store);
+	err = store_borrow(store, &r);
+	if (err)
+		return err;
+	err = catalog_get_state(r, name, &value);
+	if (!err) {
+		*out = arena_copy(arena, value);
+		err = out->p ? 0 : LARDER_NOMEM;
+	}
+	store_return(store, &r);
+	return err;
+}

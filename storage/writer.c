@@ -1,0 +1,509 @@
+/*
+ * The writer's thread.
+ *
+ * A round: make room (ahead of who will need it, and for who waits), then
+ * commit what is due. A change is due WRITER_WINDOW_MS after it was made, or
+ * when enough waits with it, or when somebody waits for it.
+ *
+ * What always holds
+ *   - An entry that is dirty is in `dirty` or in the batch, never in both.
+ *   - `dirty` is ordered by tickets, so that its head (and what the batch has)
+ *     says up to where all is durable.
+ *   - Who is stalled is resumed after each round: with room, or refused.
+ * Locks: writer.lock is taken last, but for the pools'.
+ */
+#include "writer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "internal.h"
+#include "larder/clock.h"
+
+/* One group appends no more than that. */
+#define GROUP_BYTES (8u * 1024 * 1024)
+#define RETRY_MS    10
+#define FAILED_MS   500
+
+/* ---- what comes in ------------------------------------------------------- */
+
+void
+writer_queue(struct store *store, struct entry *e, struct list *batch)
+{
+	struct writer *w = &store->writer;
+
+	pthread_mutex_lock(&w->lock);
+	if (e->batched) {
+		/* memory_clean() sees that it changed. */
+	} else if (batch) {
+		if (!list_empty(&e->node)) {
+			list_remove(&e->node);
+			w->dirty_count--;
+			w->dirty_bytes -= e->queued;
+		} else {
+			e->ticket = ++w->tickets;
+			e->since = clock_mono_ms();
+		}
+		e->batched = true;
+		list_append(batch, &e->node);
+	} else if (list_empty(&e->node)) {
+		e->ticket = ++w->tickets;
+		e->since = clock_mono_ms();
+		e->queued = e->bytes;
+		list_append(&w->dirty, &e->node);
+		w->dirty_bytes += e->bytes;
+		if (w->dirty_count++ == 0 ||
+		    w->dirty_bytes > WRITER_WINDOW_BYTES ||
+		    w->dirty_count == commit_limit(store))
+			pthread_cond_signal(&w->wake);
+	} else {
+		w->dirty_bytes += e->bytes - e->queued;
+		e->queued = e->bytes;
+	}
+	pthread_mutex_unlock(&w->lock);
+}
+
+/* Before all others: they are older. */
+void
+writer_requeue(struct store *store, struct list *batch)
+{
+	struct writer *w = &store->writer;
+
+	pthread_mutex_lock(&w->lock);
+	while (!list_empty(batch)) {
+		struct list *node = batch->prev;
+		struct entry *e = container_of(node, struct entry, node);
+
+		list_remove(node);
+		e->batched = false;
+		e->queued = e->bytes;
+		list_prepend(&w->dirty, node);
+		w->dirty_count++;
+		w->dirty_bytes += e->bytes;
+	}
+	pthread_mutex_unlock(&w->lock);
+}
+
+void
+writer_nudge(struct store *store)
+{
+	struct writer *w = &store->writer;
+
+	pthread_mutex_lock(&w->lock);
+	w->not_before = 0;
+	pthread_cond_signal(&w->wake);
+	pthread_mutex_unlock(&w->lock);
+}
+
+void
+writer_stall(struct store *store, struct blob *blob)
+{
+	struct writer *w = &store->writer;
+
+	pthread_mutex_lock(&w->lock);
+	list_append(&w->stalled, &blob->stall);
+	w->not_before = 0;
+	pthread_cond_signal(&w->wake);
+	pthread_mutex_unlock(&w->lock);
+}
+
+static bool
+durable(const struct writer *w, uint64_t ticket)
+{
+	const struct entry *first =
+	    list_empty(&w->dirty)
+		? NULL
+		: container_of(w->dirty.next, struct entry, node);
+
+	if (w->busy_since && w->busy_since <= ticket)
+		return false;
+	return !(first && first->ticket <= ticket) && list_empty(&w->states) &&
+	       !w->stating;
+}
+
+int
+writer_flush(struct store *store)
+{
+	struct writer *w = &store->writer;
+	uint64_t ticket;
+
+	pthread_mutex_lock(&w->lock);
+	ticket = w->tickets;
+	while (!durable(w, ticket)) {
+		w->hurry = true;
+		pthread_cond_signal(&w->wake);
+		pthread_cond_wait(&w->done, &w->lock);
+	}
+	pthread_mutex_unlock(&w->lock);
+	return 0;
+}
+
+void
+writer_gc(struct store *store)
+{
+	struct writer *w = &store->writer;
+	uint64_t until;
+
+	pthread_mutex_lock(&w->lock);
+	/* The round that may be under way does not count. */
+	until = w->rounds + 2;
+	w->gc_wanted += 2;
+	while (w->rounds < until) {
+		pthread_cond_signal(&w->wake);
+		pthread_cond_wait(&w->done, &w->lock);
+	}
+	pthread_mutex_unlock(&w->lock);
+}
+
+/* ---- a round ------------------------------------------------------------- */
+
+/* What cannot be written, for there is no room, is not kept in memory for
+ * ever: new bodies and those that were to move go, removals stay. */
+static bool
+is_hopeless(void *arg, const struct object *o)
+{
+	(void)arg;
+	return o->move ||
+	       (o->info.body.kind == PLACE_NONE && !blob_base(o->blob)->large);
+}
+
+static int
+on_give_up(void *arg, const struct image *old, struct image **out)
+{
+	struct store *store = arg;
+
+	*out = image_with(old, NULL, is_hopeless, NULL);
+	if (!*out)
+		return LARDER_NOMEM;
+	if ((*out)->count == old->count) {
+		image_unref(out);
+		return 0;
+	}
+	store_count(&store->no_room, old->count - (*out)->count);
+	return 1;
+}
+
+static void
+give_up(struct store *store, struct list *batch, int err)
+{
+	struct writer *w = &store->writer;
+	int64_t now = clock_mono_ms();
+	struct bytes any = {NULL, 0};
+
+	list_each (node, batch) {
+		struct entry *e = container_of(node, struct entry, node);
+
+		memory_change(store, e->hash, any, on_give_up, store, NULL);
+	}
+	if (now - w->complained > 60000 || !w->complained) {
+		w->complained = now;
+		store_report(store,
+		    "cannot write to the cache folder (%s): new responses pass "
+		    "uncached until it can be written again",
+		    larder_strerror(err));
+	}
+}
+
+/* The next group, up to what one transaction takes. */
+static uint64_t
+take_batch(struct store *store, struct list *batch)
+{
+	struct writer *w = &store->writer;
+	unsigned n = 0, limit = commit_limit(store);
+	uint64_t bytes = 0;
+
+	pthread_mutex_lock(&w->lock);
+	w->busy_since = 0;
+	while (!list_empty(&w->dirty) && n < limit && bytes < GROUP_BYTES) {
+		struct list *node = list_shift(&w->dirty);
+		struct entry *e = container_of(node, struct entry, node);
+
+		if (!w->busy_since || e->ticket < w->busy_since)
+			w->busy_since = e->ticket;
+		e->batched = true;
+		w->dirty_count--;
+		w->dirty_bytes -= e->queued;
+		bytes += e->queued;
+		list_append(batch, node);
+		n++;
+	}
+	w->stating = !list_empty(&w->states);
+	list_splice(&w->states_taken, &w->states);
+	pthread_mutex_unlock(&w->lock);
+	return bytes;
+}
+
+static void
+free_states(struct list *states)
+{
+	struct list *node;
+
+	while ((node = list_shift(states)))
+		free(container_of(node, struct writer_state, node));
+}
+
+static void
+commit_group(struct store *store)
+{
+	struct writer *w = &store->writer;
+	struct list batch;
+	bool left;
+	int err;
+
+	list_init(&batch);
+	take_batch(store, &batch);
+	if (list_empty(&batch) && list_empty(&w->states_taken))
+		return;
+	err = commit_batch(store, &batch, NULL);
+	if (err)
+		give_up(store, &batch, err);
+	else
+		free_states(&w->states_taken);
+	left = !list_empty(&batch);
+	writer_requeue(store, &batch);
+	pthread_mutex_lock(&w->lock);
+	w->busy_since = 0;
+	w->stating = !list_empty(&w->states_taken);
+	if (left)
+		w->not_before = clock_mono_ms() + (err ? FAILED_MS : RETRY_MS);
+	pthread_mutex_unlock(&w->lock);
+}
+
+/* Room for what waits, and a margin for what comes. */
+static bool
+make_room(struct store *store)
+{
+	struct writer *w = &store->writer;
+	uint64_t bytes;
+
+	pthread_mutex_lock(&w->lock);
+	bytes = w->dirty_bytes;
+	pthread_mutex_unlock(&w->lock);
+	bytes = bytes > GROUP_BYTES ? GROUP_BYTES : bytes;
+	return evict_room(store, bytes + budget_margin(&store->budget));
+}
+
+static void
+resume_stalled(struct store *store)
+{
+	struct writer *w = &store->writer;
+	struct list stalled, *node;
+	/* What could not be evicted up to the margin may still be room. */
+	bool room = budget_free(&store->budget) >= 2 * 1024 * 1024;
+
+	list_init(&stalled);
+	pthread_mutex_lock(&w->lock);
+	list_splice(&stalled, &w->stalled);
+	pthread_mutex_unlock(&w->lock);
+	while ((node = list_shift(&stalled)))
+		blob_resume(container_of(node, struct blob, stall), !room);
+}
+
+static void
+round_once(struct store *store)
+{
+	make_room(store);
+	resume_stalled(store);
+	commit_group(store);
+}
+
+/* ---- the loop ------------------------------------------------------------ */
+
+/* Milliseconds until something is due; 0: now. The lock is held. */
+static int64_t
+until_due(struct store *store)
+{
+	struct writer *w = &store->writer;
+	int64_t now = clock_mono_ms(), wait = 1000;
+
+	if (!list_empty(&w->stalled) || w->gc_wanted)
+		return 0;
+	if (!list_empty(&w->dirty)) {
+		const struct entry *first =
+		    container_of(w->dirty.next, struct entry, node);
+
+		wait = first->since + WRITER_WINDOW_MS - now;
+		if (w->hurry || w->ending ||
+		    w->dirty_bytes > WRITER_WINDOW_BYTES ||
+		    w->dirty_count >= commit_limit(store))
+			wait = 0;
+	} else if (!list_empty(&w->states) || !list_empty(&w->states_taken)) {
+		wait = w->hurry || w->ending ? 0 : WRITER_WINDOW_MS;
+	} else if (w->ending) {
+		return 0;
+	}
+	if (wait < w->not_before - now)
+		wait = w->not_before - now;
+	return wait > 0 ? wait : 0;
+}
+
+static void
+wait_ms(struct writer *w, int64_t ms)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_sec += ms / 1000;
+	t.tv_nsec += ms % 1000 * 1000000;
+	if (t.tv_nsec >= 1000000000) {
+		t.tv_sec++;
+		t.tv_nsec -= 1000000000;
+	}
+	pthread_cond_timedwait(&w->wake, &w->lock, &t);
+}
+
+static bool
+all_done(const struct writer *w)
+{
+	return w->ending && list_empty(&w->dirty) && list_empty(&w->stalled) &&
+	       list_empty(&w->states) && list_empty(&w->states_taken);
+}
+
+static void *
+run(void *arg)
+{
+	struct store *store = arg;
+	struct writer *w = &store->writer;
+	unsigned failures = 0;
+
+	pthread_mutex_lock(&w->lock);
+	while (!all_done(w) && failures < 8) {
+		int64_t wait = until_due(store);
+		uint64_t before;
+
+		/* A daemon that evicts ahead need not be asked to. */
+		if (wait) {
+			wait_ms(w, wait);
+			if (until_due(store) &&
+			    budget_free(&store->budget) >=
+				budget_margin(&store->budget))
+				continue;
+		}
+		before = w->dirty_count;
+		pthread_mutex_unlock(&w->lock);
+		round_once(store);
+		pthread_mutex_lock(&w->lock);
+		w->rounds++;
+		w->gc_wanted -= w->gc_wanted > 0;
+		if (list_empty(&w->dirty))
+			w->hurry = false;
+		/* At the end, what cannot be written is given up. */
+		failures = w->ending && w->dirty_count >= before && before
+			       ? failures + 1
+			       : 0;
+		pthread_cond_broadcast(&w->done);
+	}
+	pthread_mutex_unlock(&w->lock);
+	return NULL;
+}
+
+/* ---- life ---------------------------------------------------------------- */
+
+/* The pack goes on where the catalog says; what lies behind is of a group
+ * that was not committed. */
+static int
+resume_pack(struct store *store)
+{
+	struct writer *w = &store->writer;
+	struct place place = {.kind = PLACE_PACK, .container = w->totals.pack};
+	struct object_container c;
+	int err;
+
+	if (!w->totals.pack)
+		return 0;
+	err = catalog_get_container(w->reader, w->totals.pack, &c);
+	catalog_reader_rest(w->reader);
+	if (!err)
+		err = file_open(&store->files, &place, 0, &w->pack);
+	if (!err)
+		err = disk_truncate(w->pack->fd, c.end);
+	if (err) {
+		/* Without it a new one is begun. */
+		file_unref(&store->files, &w->pack);
+		w->totals.pack = 0;
+		return err == LARDER_ABSENT || err == LARDER_DAMAGED ? 0 : err;
+	}
+	w->pack_end = c.end;
+	w->pack_taken = disk_round(c.end);
+	return 0;
+}
+
+void
+writer_prepare(struct store *store)
+{
+	struct writer *w = &store->writer;
+	pthread_condattr_t attr;
+
+	pthread_mutex_init(&w->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&w->wake, &attr);
+	pthread_cond_init(&w->done, NULL);
+	pthread_condattr_destroy(&attr);
+	list_init(&w->dirty);
+	list_init(&w->stalled);
+	list_init(&w->states);
+	list_init(&w->states_taken);
+}
+
+int
+writer_init(struct store *store)
+{
+	struct writer *w = &store->writer;
+	int err;
+
+	w->raw = malloc(2 * STORE_SMALL);
+	w->pressed = malloc(frame_bound(2 * STORE_SMALL));
+	if (!w->raw || !w->pressed)
+		return LARDER_NOMEM;
+	err = catalog_reader_open(store->catalog, &w->reader);
+	if (err)
+		return err;
+	err = catalog_get_totals(w->reader, &w->totals);
+	catalog_reader_rest(w->reader);
+	if (err == LARDER_ABSENT) {
+		w->totals =
+		    (struct catalog_totals){.next_id = 1, .next_queue = 1};
+		err = 0;
+	}
+	return err ? err : resume_pack(store);
+}
+
+int
+writer_start(struct store *store)
+{
+	struct writer *w = &store->writer;
+
+	if (pthread_create(&w->thread, NULL, run, store) != 0)
+		return LARDER_NOMEM;
+	w->running = true;
+	return 0;
+}
+
+void
+writer_stop(struct store *store)
+{
+	struct writer *w = &store->writer;
+
+	if (w->running) {
+		pthread_mutex_lock(&w->lock);
+		w->ending = true;
+		pthread_cond_signal(&w->wake);
+		pthread_mutex_unlock(&w->lock);
+		pthread_join(w->thread, NULL);
+		w->running = false;
+	}
+	file_unref(&store->files, &w->pack);
+	catalog_reader_close(&w->reader);
+	frame_release(&w->coder);
+	free_states(&w->states);
+	free_states(&w->states_taken);
+	free(w->buffer);
+	free(w->raw);
+	free(w->pressed);
+	pthread_mutex_destroy(&w->lock);
+	pthread_cond_destroy(&w->wake);
+	pthread_cond_destroy(&w->done);
+}

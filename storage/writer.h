@@ -1,0 +1,121 @@
+/*
+ * The one writer thread: it alone changes the catalog and appends to packs.
+ */
+#ifndef STORAGE_WRITER_H
+#define STORAGE_WRITER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "catalog.h"
+#include "frame.h"
+#include "larder/list.h"
+#include "memory.h"
+
+/* A change waits at most so long for others to share a commit with. */
+#define WRITER_WINDOW_MS    500
+/* And no longer once so much waits with it. */
+#define WRITER_WINDOW_BYTES (4u * 1024 * 1024)
+
+struct blob;
+struct file;
+struct store;
+
+struct writer {
+	pthread_t thread;
+	bool running;
+	/* Everything up to the next comment is under it. Taken after a shard's
+	 * and after a blob's. */
+	pthread_mutex_t lock;
+	pthread_cond_t wake; /* for the writer */
+	pthread_cond_t done; /* for those who wait for it */
+	struct list dirty;   /* entries, by ticket */
+	uint64_t tickets;    /* given */
+	uint64_t dirty_count;
+	struct list stalled; /* blobs that wait for room */
+	struct list states;  /* values to be stored */
+	uint64_t rounds;     /* of the thread's loop, finished */
+	unsigned gc_wanted;
+	bool hurry, ending;
+	bool stating; /* values of `states` are being committed */
+	uint64_t
+	    busy_since; /* ticket of the oldest change in the batch, or 0 */
+	uint64_t dirty_bytes;
+	int64_t not_before; /* monotonic ms: what was left waits until then */
+
+	/* The thread's own. */
+	struct frame_coder coder;
+	struct catalog_reader *reader;
+	struct catalog_totals totals;
+	struct file *pack;   /* what is appended to, or NULL */
+	uint64_t pack_end;   /* where the next record goes */
+	uint64_t pack_taken; /* of the budget, for its file */
+	bool pack_dirty;     /* written, not durable */
+	char *buffer;	     /* records not written yet, before pack_end */
+	size_t filled;
+	char *raw, *pressed;	  /* room for one payload each */
+	uint64_t catalog_taken;	  /* of the budget, for the catalog's file */
+	uint64_t scan;		  /* where in the queue eviction goes on */
+	int64_t complained;	  /* when, monotonic ms */
+	struct list states_taken; /* of `states`, in the commit now */
+};
+
+/* So that writer_stop() may be called, whatever happens next. */
+void writer_prepare(struct store *store);
+/* Opening: the totals, and the pack goes on where the catalog says. */
+int writer_init(struct store *store);
+int writer_start(struct store *store);
+/* Writes all there is and ends. */
+void writer_stop(struct store *store);
+
+/* memory.c's: a changed entry, under its shard's lock. */
+void writer_queue(struct store *store, struct entry *entry, struct list *batch);
+/* Something that it waits for may have happened. */
+void writer_nudge(struct store *store);
+/* A blob that needs room; takes over the reference of its job. */
+void writer_stall(struct store *store, struct blob *blob);
+/* Returns when all changes before are durable. */
+int writer_flush(struct store *store);
+/* Returns when the loop has been around with eviction asked for. */
+void writer_gc(struct store *store);
+
+/* What else a transaction is to do, for eviction. */
+struct commit_extra {
+	uint64_t leave;	  /* a container that the batch's keys leave, or 0 */
+	uint64_t remove;  /* a container with nothing in it, or 0 */
+	uint64_t requeue; /* one that goes to the end of the queue, or 0 */
+};
+
+/* commit.c: makes what is in the batch durable, by one transaction, and leaves
+ * in it what has to be done again. 0 or an error: then all is left in it. */
+int commit_batch(
+    struct store *store, struct list *batch, const struct commit_extra *extra);
+/* The most entries in one. */
+unsigned commit_limit(const struct store *store);
+/* Puts back what is left in the batch. */
+void writer_requeue(struct store *store, struct list *batch);
+/* The budget's share of the catalog as it is now. */
+void commit_account_catalog(struct store *store);
+/* pack.c: appends a record to the pack, by the writer's buffer; place says
+ * where it will be. value: of one info, whose SELF is this payload. 0 or an
+ * error. */
+int pack_append(struct store *store, struct object_value *value,
+    struct place *place, const char *payload);
+/* Writes the buffer out and makes it durable. */
+int pack_flush(struct store *store);
+/* No more is appended to the present one. */
+void pack_retire(struct store *store);
+/* What is not flushed is forgotten. */
+void pack_forget(struct store *store);
+/* evict.c: makes at least `need` bytes free; false if it cannot. */
+bool evict_room(struct store *store, uint64_t need);
+
+/* A value to be stored with the next commit. */
+struct writer_state {
+	struct list node;
+	char name[33];
+	size_t n;
+	char value[];
+};
+
+#endif
