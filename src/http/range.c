@@ -119,18 +119,19 @@ http_range_resolve(struct bytes value, uint64_t length, struct http_ranges *out)
 		return HTTP_RANGE_IGNORE;
 	while (http_list_split(&value, &element)) {
 		if (++asked > HTTP_RANGES_MAX || !range_spec(element, &spec))
-			return HTTP_RANGE_IGNORE;
+			goto ignore;
 		/* Of nothing, a suffix is all; a 206 could not say so. */
 		if (length == 0 && spec.suffix && spec.first > 0)
-			return HTTP_RANGE_IGNORE;
+			goto ignore;
 		if (resolve(&spec, length, &out->range[out->count]))
 			out->count++;
 	}
-	if (asked == 0 || absurd(out, length)) {
-		out->count = 0;
-		return HTTP_RANGE_IGNORE;
-	}
+	if (asked == 0 || absurd(out, length))
+		goto ignore;
 	return out->count > 0 ? HTTP_RANGE_PARTS : HTTP_RANGE_NONE;
+ignore:
+	out->count = 0;
+	return HTTP_RANGE_IGNORE;
 }
 
 int
