@@ -86,11 +86,11 @@ void conn_consume(struct conn *conn, size_t n);
  * follows), LARDER_IO (the other side is gone). more: another write follows at
  * once (MSG_MORE).
  */
-ssize_t conn_writev(struct conn *conn, const struct iovec *iov, int n,
-    bool more);
+ssize_t conn_writev(
+    struct conn *conn, const struct iovec *iov, int n, bool more);
 /* From a file; on TLS through a buffer. */
-ssize_t conn_sendfile(struct conn *conn, int fd, int64_t offset, size_t n,
-    bool more);
+ssize_t conn_sendfile(
+    struct conn *conn, int fd, int64_t offset, size_t n, bool more);
 
 /* No more writes: FIN (of TLS: close_notify first). */
 void conn_shutdown(struct conn *conn);

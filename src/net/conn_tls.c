@@ -258,9 +258,5 @@ conn_tls_shutdown(struct conn *c)
 void
 conn_tls_free(struct conn *c)
 {
-	if (c->ssl == NULL)
-		return;
-	/* What became of this connection says nothing about its session. */
-	SSL_set_shutdown(c->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 	tls_client_free(&c->ssl);
 }

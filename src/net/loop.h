@@ -55,8 +55,8 @@ struct loop_watch {
 
 /* EPOLLIN, EPOLLRDHUP and, if `write`, EPOLLOUT. What is true already is told
  * at once. LARDER_IO, LARDER_NOMEM. */
-int loop_watch_add(struct loop *loop, struct loop_watch *watch, int fd,
-    bool write);
+int loop_watch_add(
+    struct loop *loop, struct loop_watch *watch, int fd, bool write);
 /* EPOLLOUT too, from now on. */
 int loop_watch_write(struct loop *loop, struct loop_watch *watch, int fd);
 
@@ -85,7 +85,7 @@ struct loop_timer {
 	struct loop *loop;
 	struct event *event; /* made at the first start */
 	int64_t deadline;    /* loop_mono_ms(); 0: not set */
-	int64_t armed;	     /* when the event will fire; 0: it is not pending */
+	int64_t armed; /* when the event will fire; 0: it is not pending */
 	void (*fire)(void *arg);
 	void *arg;
 };

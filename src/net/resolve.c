@@ -250,8 +250,7 @@ use_new_conf(struct resolver *r)
 		list_append(&r->retired, &r->dns->node);
 	r->dns = resolve_dns_new(r->loop, r->conf_file.path);
 	if (r->dns == NULL)
-		log_warnx("%s names no server: the system's resolver is "
-			  "asked instead",
+		log_debug("%s names no server: the system's resolver is asked",
 		    r->conf_file.path);
 }
 

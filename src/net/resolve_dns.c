@@ -17,6 +17,7 @@
 
 #include <event2/dns.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "larder/check.h"
 
@@ -105,16 +106,19 @@ resolve_ask(struct resolve_dns *dns, struct resolve_query *query,
     const char *name, bool v6)
 {
 	struct resolve_question *question = calloc(1, sizeof(*question));
+	/* A name with dots is complete. Were the search list tried on it, what
+	 * is cached under it might come from another host. */
+	const int flags = strchr(name, '.') ? DNS_QUERY_NO_SEARCH : 0;
 
 	if (question == NULL)
 		return NULL;
 	question->dns = dns;
 	question->query = query;
 	question->v6 = v6;
-	question->request = v6 ? evdns_base_resolve_ipv6(
-				     dns->base, name, 0, on_answer, question)
-			       : evdns_base_resolve_ipv4(
-				     dns->base, name, 0, on_answer, question);
+	question->request = v6 ? evdns_base_resolve_ipv6(dns->base, name, flags,
+				     on_answer, question)
+			       : evdns_base_resolve_ipv4(dns->base, name, flags,
+				     on_answer, question);
 	if (question->request == NULL) {
 		free(question);
 		return NULL;

@@ -36,15 +36,15 @@ typedef bool upstream_allow_fn(void *arg, const union addr *address);
  * moment that this is called. Else LARDER_REFUSED (every address judged
  * away), LARDER_NONAME, LARDER_TIMEOUT, LARDER_IO, LARDER_TLS; why is a
  * sentence that lives for the call. */
-typedef void upstream_fn(void *arg, int err, struct conn *conn, bool reused,
-    const char *why);
+typedef void upstream_fn(
+    void *arg, int err, struct conn *conn, bool reused, const char *why);
 
 /* tls may be NULL: targets with TLS then fail. LARDER_NOMEM. */
 int upstreams_new(struct upstreams **out, struct loop *loop,
     struct resolver *resolver, struct tls_context *tls,
     const struct upstream_options *options);
-void upstreams_configure(struct upstreams *u,
-    const struct upstream_options *options);
+void upstreams_configure(
+    struct upstreams *u, const struct upstream_options *options);
 /* Waits that are left are cancelled, idle connections closed. */
 void upstreams_free(struct upstreams **u);
 

@@ -159,7 +159,6 @@ on_attempt(struct conn *conn, unsigned what, void *arg)
 		note_failure(w, conn_error(conn), conn_error_text(conn));
 		conn_close(&attempt->conn, false);
 		w->running--;
-		loop_timer_stop(&w->head_start);
 		try_next(w);
 	} else if (what & CONN_OPENED) {
 		attempt->conn = NULL;

@@ -184,6 +184,23 @@ a_reset_behind_a_short_read_is_seen(void **state)
 }
 
 static void
+an_empty_socket_is_not_asked_again(void **state)
+{
+	(void)state;
+	say("one");
+	run_until(CONN_READABLE);
+	assert_true(conn_readable(conn));
+	assert_int_equal(conn_fill(conn, 100), 3);
+	/* That was short of what was asked for: no call until the next edge,
+	 * which the loop has not seen yet. */
+	assert_false(conn_readable(conn));
+	say("two");
+	assert_int_equal(conn_fill(conn, 100), LARDER_AGAIN);
+	run_until(CONN_READABLE);
+	assert_int_equal(conn_fill(conn, 100), 3);
+}
+
+static void
 poke_calls_once_and_later(void **state)
 {
 	(void)state;
@@ -464,6 +481,7 @@ main(void)
 	    CASE(the_end_behind_a_short_read_is_seen),
 	    TCP(the_end_behind_a_short_read_is_seen),
 	    TCP(a_reset_behind_a_short_read_is_seen),
+	    TCP(an_empty_socket_is_not_asked_again),
 	    CASE(poke_calls_once_and_later),
 	    CASE(writes_until_full_and_resumes),
 	    TCP(writes_until_full_and_resumes),

@@ -375,6 +375,20 @@ without_servers_the_system_is_asked(void **state)
 }
 
 static void
+only_short_names_are_searched(void **state)
+{
+	(void)state;
+	write_file(conf,
+	    "nameserver 127.0.0.1:%d\nsearch none.test zone.test\n",
+	    server.number);
+	/* none.x.test and what the list makes of it: asked for once a family.
+	 */
+	assert_string_equal(look_up("none.x.test"), NONAME);
+	assert_int_equal(server.questions, 2);
+	assert_string_equal(look_up("short"), "198.51.100.1:80");
+}
+
+static void
 a_new_resolv_conf_is_used(void **state)
 {
 	(void)state;
@@ -432,6 +446,7 @@ main(void)
 	    CASE(one_name_is_one_query),
 	    CASE(failing_servers_are_backed_up),
 	    CASE(without_servers_the_system_is_asked),
+	    CASE(only_short_names_are_searched),
 	    CASE(a_new_resolv_conf_is_used),
 	    CASE(what_was_asked_before_moves_over),
 	    CASE(it_may_go_with_work_under_way),
