@@ -4,7 +4,7 @@
  *   HANDSHAKING ──> OPEN         conn_opened()
  *   both ──> BROKEN              conn_failed()        nothing works any more
  *   any ──> LINGERING            conn_close()         no owner any more
- *   any ──> CLOSED               destroy_later()      the sweep frees it
+ *   any ──> CLOSED               conn_discard()       the sweep frees it
  *
  * Always:
  *   - The kernel is asked only when an edge said that there is something:
@@ -28,140 +28,12 @@
 #include "larder/check.h"
 #include "larder/err.h"
 
-/* How long a closed connection may take for its last record. */
-#define FLUSH_MS     30000
-/* How long, and how much, it still listens then. */
-#define LINGER_MS    2000
-#define LINGER_BYTES ((size_t)256 * 1024)
-
 struct conn *
 conn_checked(struct conn *c)
 {
 	check_magic(c, CONN_MAGIC);
 	check(c->state != CONN_LINGERING && c->state != CONN_CLOSED);
 	return c;
-}
-
-/* ---- the end ---------------------------------------------------------- */
-
-static void
-destroy(struct loop_garbage *garbage)
-{
-	struct conn *c = container_of(garbage, struct conn, garbage);
-
-	check_magic(c, CONN_MAGIC);
-	conn_drop_input(c);
-	loop_buffer_put(c->loop, c->out);
-	conn_tls_free(c);
-	loop_timer_release(&c->timer);
-	free(c->error_text);
-	c->magic = 0;
-	free(c);
-}
-
-static void
-destroy_later(struct conn *c)
-{
-	c->state = CONN_CLOSED;
-	c->handler = NULL;
-	loop_task_stop(&c->task);
-	loop_timer_stop(&c->timer);
-	close(c->fd);
-	c->fd = -1;
-	loop_discard(c->loop, &c->garbage, destroy);
-}
-
-static void
-end_output(struct conn *c)
-{
-	conn_tls_shutdown(c);
-	shutdown(c->fd, SHUT_WR);
-	loop_timer_start(&c->timer, LINGER_MS);
-}
-
-/* Sends what is left, reads and drops until the other side ends, or patience
- * does. Unread bytes would turn the close into a reset. */
-static void
-linger(struct conn *c)
-{
-	char waste[8192];
-	ssize_t n = -1;
-
-	if (c->out_len) {
-		if (conn_tls_flush(c) == LARDER_IO) {
-			destroy_later(c);
-			return;
-		}
-		if (c->out_len == 0)
-			end_output(c);
-	}
-	while (!c->eof && (n = conn_recv(c, waste, sizeof(waste))) > 0) {
-		if ((size_t)n >= c->linger_left) {
-			destroy_later(c);
-			return;
-		}
-		c->linger_left -= (size_t)n;
-	}
-	if (n == 0)
-		c->eof = true;
-	else if (!c->eof && errno != EAGAIN)
-		destroy_later(c);
-	if (c->state != CONN_CLOSED && c->eof && c->out_len == 0)
-		destroy_later(c);
-}
-
-void
-conn_close(struct conn **out, bool wait)
-{
-	struct conn *c = *out;
-
-	*out = NULL;
-	if (c == NULL)
-		return;
-	conn_checked(c);
-	if (c->eof || c->error)
-		wait = false;
-	if (c->state != CONN_OPEN || (!wait && !c->out_len)) {
-		if (c->state == CONN_OPEN)
-			conn_tls_shutdown(c);
-		destroy_later(c);
-		return;
-	}
-	c->state = CONN_LINGERING;
-	c->handler = NULL;
-	c->linger_left = LINGER_BYTES;
-	if (c->out_len)
-		loop_timer_start(&c->timer, FLUSH_MS);
-	else
-		end_output(c);
-	/* Not here: the owner may still look at its input. */
-	loop_task_start(c->loop, &c->task);
-}
-
-void
-conn_shutdown(struct conn *conn)
-{
-	struct conn *c = conn_checked(conn);
-
-	if (c->shut || c->state != CONN_OPEN)
-		return;
-	c->shut = true;
-	conn_tls_shutdown(c);
-	shutdown(c->fd, SHUT_WR);
-}
-
-void
-conn_reset(struct conn **out)
-{
-	const struct linger now = {.l_onoff = 1};
-	struct conn *c = *out;
-
-	*out = NULL;
-	if (c == NULL)
-		return;
-	conn_checked(c);
-	setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-	destroy_later(c);
 }
 
 /* ---- events ----------------------------------------------------------- */
@@ -211,6 +83,14 @@ on_connected(struct conn *c)
 	}
 }
 
+/* What conn_shutdown() had to leave until `out` is gone. */
+static void
+end_output(struct conn *c)
+{
+	conn_tls_shutdown(c);
+	shutdown(c->fd, SHUT_WR);
+}
+
 /* The one call for all that happened. */
 static void
 on_open_ready(struct conn *c, bool readable)
@@ -226,6 +106,8 @@ on_open_ready(struct conn *c, bool readable)
 		if (c->out_len == 0 || conn_tls_flush(c) != LARDER_AGAIN) {
 			c->want_write = false;
 			what |= CONN_WRITABLE;
+			if (c->shut)
+				end_output(c);
 		}
 	}
 	if (what)
@@ -257,7 +139,7 @@ on_ready(struct loop_watch *watch, uint32_t events)
 		on_open_ready(c, events & (EPOLLIN | EPOLLRDHUP | gone));
 		break;
 	case CONN_LINGERING:
-		linger(c);
+		conn_linger(c);
 		break;
 	case CONN_BROKEN:
 	case CONN_CLOSED:
@@ -274,7 +156,7 @@ on_task(void *arg)
 	check_magic(c, CONN_MAGIC);
 	if (c->state == CONN_LINGERING) {
 		conn_drop_input(c);
-		linger(c);
+		conn_linger(c);
 		return;
 	}
 	c->poked = 0;
@@ -288,7 +170,7 @@ on_timeout(void *arg)
 
 	check_magic(c, CONN_MAGIC);
 	if (c->state == CONN_LINGERING)
-		destroy_later(c);
+		conn_discard(c);
 	else
 		deliver(c, CONN_TIMEOUT);
 }
@@ -336,6 +218,7 @@ new_conn(struct loop *loop, int fd, conn_event_fn *handler, void *arg)
 	c->handler = handler;
 	c->arg = arg;
 	c->peer.sa.sa_family = AF_UNSPEC;
+	list_init(&c->garbage.node);
 	loop_task_init(&c->task, on_task, c);
 	loop_timer_init(&c->timer, loop, on_timeout, c);
 	return c;

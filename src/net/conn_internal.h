@@ -1,5 +1,6 @@
 /*
- * What conn.c and conn_tls.c share. Nobody else includes it.
+ * What conn.c, conn_io.c, conn_end.c and conn_tls.c share. Nobody else includes
+ * it.
  */
 #ifndef NET_CONN_INTERNAL_H
 #define NET_CONN_INTERNAL_H
@@ -62,6 +63,10 @@ struct conn {
 /* Asserts that it is a connection which has an owner, and returns it. */
 struct conn *conn_checked(struct conn *c);
 void conn_drop_input(struct conn *c);
+/* To CONN_CLOSED; the sweep frees it. */
+void conn_discard(struct conn *c);
+/* In CONN_LINGERING, when something may have happened. */
+void conn_linger(struct conn *c);
 /* The edge-triggered bookkeeping around recv() and send(), errno kept:
  * -1 with EAGAIN without a call when the kernel is known to have nothing. */
 ssize_t conn_recv(struct conn *c, void *p, size_t n);

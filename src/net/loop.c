@@ -37,6 +37,7 @@ struct loop {
 	int64_t wall_ms, mono_ms; /* of this turn; 0: not asked for yet */
 	struct list tasks;
 	struct list garbage;
+	struct list adopted;
 	unsigned buffer_count;
 	char *buffers[BUFFERS_KEPT];
 	struct epoll_event events[EVENTS_A_TURN];
@@ -104,6 +105,7 @@ loop_new(struct loop **out, void (*turn)(void *arg), void *arg)
 	loop->turn_arg = arg;
 	list_init(&loop->tasks);
 	list_init(&loop->garbage);
+	list_init(&loop->adopted);
 	loop->epfd = epoll_create1(EPOLL_CLOEXEC);
 	if (loop->epfd < 0) {
 		free(loop);
@@ -142,6 +144,7 @@ loop_free(struct loop **out)
 	*out = NULL;
 	if (loop == NULL)
 		return;
+	list_splice(&loop->garbage, &loop->adopted);
 	sweep(loop);
 	/* Nobody is there any more to be called. */
 	while (list_shift(&loop->tasks))
@@ -233,6 +236,14 @@ loop_discard(struct loop *loop, struct loop_garbage *garbage,
 {
 	garbage->destroy = destroy;
 	list_append(&loop->garbage, &garbage->node);
+}
+
+void
+loop_adopt(struct loop *loop, struct loop_garbage *garbage,
+    void (*destroy)(struct loop_garbage *))
+{
+	garbage->destroy = destroy;
+	list_append(&loop->adopted, &garbage->node);
 }
 
 /* ---- watched descriptors ---------------------------------------------- */

@@ -42,6 +42,11 @@ int64_t loop_mono_ms(struct loop *loop);
 void loop_discard(struct loop *loop, struct loop_garbage *garbage,
     void (*destroy)(struct loop_garbage *));
 
+/* What has no owner any more and is not done yet, as a connection that lingers:
+ * loop_free() destroys it, unless list_remove() takes it out before. */
+void loop_adopt(struct loop *loop, struct loop_garbage *garbage,
+    void (*destroy)(struct loop_garbage *));
+
 /*
  * A descriptor watched edge-triggered, without an event of libevent's: its
  * epoll backend folds EPOLLERR into "readable and writable", and then a reset

@@ -412,6 +412,19 @@ lingering_is_bounded(void **state)
 	assert_true(errno == ECONNRESET || errno == EPIPE);
 }
 
+static void
+lingering_ends_with_the_loop(void **state)
+{
+	int fd = conn_fd(conn);
+
+	conn_close(&conn, true);
+	run_for(10);
+	assert_int_not_equal(fcntl(fd, F_GETFD), -1);
+	loop_teardown(state);
+	assert_int_equal(fcntl(fd, F_GETFD), -1);
+	loop_setup(state);
+}
+
 /* ---- connecting ------------------------------------------------------- */
 
 static void
@@ -496,6 +509,7 @@ main(void)
 	    TCP(reset_is_seen_as_one),
 	    TCP(lingering_saves_the_answer),
 	    TCP(lingering_is_bounded),
+	    TCP(lingering_ends_with_the_loop),
 	    LOOP(connects),
 	    LOOP(refusal_is_named),
 	};

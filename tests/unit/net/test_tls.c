@@ -484,6 +484,33 @@ blocked_writes_go_on(void **state)
 }
 
 static void
+a_shutdown_waits_for_the_last_record(void **state)
+{
+	static unsigned char block[16384];
+	const int small = 65536;
+	size_t sent = 0;
+
+	(void)state;
+	dial(SINK, "good.test");
+	setsockopt(conn_fd(conn), SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+	for (;;) {
+		struct iovec iov = {block, sizeof(block)};
+
+		for (size_t i = 0; i < sizeof(block); i++)
+			block[i] = pattern(sent + i);
+		if (conn_writev(conn, &iov, 1, false) == LARDER_AGAIN)
+			break;
+		sent += sizeof(block);
+	}
+	conn_shutdown(conn);
+	seen.stop_at = 0;
+	while (pthread_tryjoin_np(server.thread, NULL) == EBUSY)
+		run_for(20);
+	assert_int_equal(server.right, sent);
+	assert_true(server.orderly);
+}
+
+static void
 long_answers_arrive_whole(void **state)
 {
 	size_t n;
@@ -564,6 +591,7 @@ main(void)
 	    CASE(a_cut_stream_is_no_end),
 	    CASE(sessions_are_resumed),
 	    CASE(blocked_writes_go_on),
+	    CASE(a_shutdown_waits_for_the_last_record),
 	    CASE(long_answers_arrive_whole),
 	    CASE(files_are_sent),
 	    CASE(only_an_orderly_close_says_so),
