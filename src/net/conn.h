@@ -48,7 +48,8 @@ int conn_new(struct conn **out, struct loop *loop, int fd,
 
 /* Starts connecting; CONN_OPENED or CONN_FAILED follows. With tls, the
  * handshake for `host` (SNI, and the name or address that the certificate must
- * be for) is part of it. host is copied. */
+ * be for) is part of it. host is copied. LARDER_NOMEM, LARDER_IO;
+ * LARDER_INVALID where host cannot be one. */
 int conn_connect(struct conn **out, struct loop *loop, const union addr *to,
     struct tls_context *tls, struct bytes host, conn_event_fn *handler,
     void *arg);
