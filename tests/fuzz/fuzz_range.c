@@ -1,0 +1,35 @@
+/* Range and Content-Range against any length. */
+#include "fuzz.h"
+
+#include "http/range.h"
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct http_range_spec spec;
+	struct http_ranges out;
+	struct http_range part;
+	struct bytes value;
+	uint64_t length, sum = 0;
+
+	if (size < 8)
+		return 0;
+	memcpy(&length, data, 8);
+	value = bytes_of((const char *)data + 8, size - 8);
+	if (http_range_resolve(value, length, &out) == HTTP_RANGE_PARTS)
+		check(out.count > 0);
+	else
+		check(out.count == 0);
+	check(out.count <= HTTP_RANGES_MAX);
+	for (unsigned i = 0; i < out.count; i++) {
+		check(out.range[i].from < out.range[i].to);
+		check(out.range[i].to <= length);
+		sum += out.range[i].to - out.range[i].from;
+	}
+	check(sum <= length);
+	if (http_range_single(value, &spec))
+		check(spec.suffix || spec.first <= spec.last);
+	if (http_content_range(value, &part, &length) == 0)
+		check(part.from < part.to && part.to <= length);
+	return 0;
+}
