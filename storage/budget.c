@@ -16,10 +16,11 @@ bound(uint64_t n, uint64_t least, uint64_t most)
 	return n < least ? least : n > most ? most : n;
 }
 
-bool
-budget_take(struct budget *b, uint64_t n)
+static bool
+take(struct budget *b, uint64_t n, uint64_t leave)
 {
-	uint64_t size = atomic_load_explicit(&b->size, memory_order_relaxed);
+	uint64_t size =
+	    atomic_load_explicit(&b->size, memory_order_relaxed) - leave;
 	uint64_t taken = atomic_load_explicit(&b->taken, memory_order_relaxed);
 
 	do {
@@ -27,6 +28,18 @@ budget_take(struct budget *b, uint64_t n)
 			return false;
 	} while (!atomic_compare_exchange_weak(&b->taken, &taken, taken + n));
 	return true;
+}
+
+bool
+budget_take(struct budget *b, uint64_t n)
+{
+	return take(b, n, budget_pack(b));
+}
+
+bool
+budget_take_last(struct budget *b, uint64_t n)
+{
+	return take(b, n, 0);
 }
 
 void
@@ -53,6 +66,14 @@ budget_free(const struct budget *b)
 }
 
 uint64_t
+budget_usable(const struct budget *b)
+{
+	uint64_t n = budget_free(b), last = budget_pack(b);
+
+	return n > last ? n - last : 0;
+}
+
+uint64_t
 budget_pack(const struct budget *b)
 {
 	return bound(atomic_load_explicit(&b->size, memory_order_relaxed) / 32,
@@ -69,7 +90,7 @@ budget_ahead(const struct budget *b)
 uint64_t
 budget_margin(const struct budget *b)
 {
-	return budget_pack(b);
+	return budget_pack(b) / 2;
 }
 
 /* ---- frequency ---------------------------------------------------------- */

@@ -14,12 +14,16 @@ struct budget {
 	_Atomic uint64_t taken; /* files, and what is promised to them */
 };
 
-/* False, and nothing taken, when it would pass the bound. */
+/* False, and nothing taken, when it would pass the bound; or leave less than a
+ * pack: that much only eviction may take, to write anew what stays. */
 bool budget_take(struct budget *b, uint64_t n);
+bool budget_take_last(struct budget *b, uint64_t n);
 /* For what is on disk already. */
 void budget_force(struct budget *b, uint64_t n);
 void budget_give(struct budget *b, uint64_t n);
 uint64_t budget_free(const struct budget *b);
+/* The same without what only eviction may take. */
+uint64_t budget_usable(const struct budget *b);
 /* How much is to be kept free, so that who writes need not wait. */
 uint64_t budget_margin(const struct budget *b);
 /* How long a pack gets: small enough that one is a small part of it all. */

@@ -136,7 +136,9 @@ leave(struct store *store, uint64_t id, enum place_kind kind, bool chances,
 		extra.remove = id;
 	if (*stays)
 		extra = (struct commit_extra){.requeue = id};
+	w->evicting = true;
 	err = commit_batch(store, &batch, &extra);
+	w->evicting = false;
 	writer_requeue(store, &batch);
 	return err;
 }
@@ -188,7 +190,7 @@ evict_room(struct store *store, uint64_t need)
 	unsigned chances = CHANCES;
 
 	store->writer.scan = 0;
-	while (budget_free(&store->budget) < need)
+	while (budget_usable(&store->budget) < need)
 		if (!step(store, &chances))
 			return false;
 	return true;

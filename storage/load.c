@@ -142,7 +142,8 @@ install(struct blob *b, struct loaded *l)
 struct moved {
 	struct blob *blob;
 	struct place head, body;
-	bool moved;
+	bool moved;    /* it lies elsewhere now */
+	bool detached; /* the object let go of the blob */
 };
 
 /* Where the object lies now; a broken blob is not offered to anybody else. */
@@ -169,14 +170,15 @@ on_detach(void *arg, struct object *o)
 	if (o->blob != m->blob)
 		return 0;
 	o->blob = NULL;
-	return 1;
+	m->detached = true;
+	return 0;
 }
 
 static int
 fetch_cold(struct blob *b, struct frame_coder *coder, struct loaded *l)
 {
 	const struct object *o = b->object;
-	struct moved m = {b, b->head_place, b->place, false};
+	struct moved m = {b, b->head_place, b->place, false, false};
 	int err = LARDER_DAMAGED, found;
 
 	for (unsigned i = 0; i < TRIES; i++) {
@@ -200,13 +202,15 @@ static void
 run_cold(struct blob *b, struct frame_coder *coder)
 {
 	const struct object *o = b->object;
-	struct moved m = {b, b->head_place, b->place, false};
+	struct moved m = {b, b->head_place, b->place, false, false};
 	struct loaded l = {NULL, NULL, NULL};
 	struct blob *detached = b;
 	int err = fetch_cold(b, coder, &l);
 
-	if (err && memory_visit(b->store, b->hash, o->key, o->info.id,
-		       on_detach, &m) == 1)
+	if (err)
+		memory_visit(
+		    b->store, b->hash, o->key, o->info.id, on_detach, &m);
+	if (m.detached)
 		blob_unref(&detached);
 	pthread_mutex_lock(&b->lock);
 	b->busy = false;

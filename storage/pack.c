@@ -40,7 +40,10 @@ write_out(struct store *store)
 	if (!w->filled)
 		return 0;
 	if (wanted > w->pack_taken) {
-		if (!budget_take(&store->budget, wanted - w->pack_taken))
+		uint64_t n = wanted - w->pack_taken;
+
+		if (!(w->evicting ? budget_take_last(&store->budget, n)
+				  : budget_take(&store->budget, n)))
 			return LARDER_NOSPACE;
 		w->pack_taken = wanted;
 	}

@@ -24,6 +24,8 @@
 
 /* One group appends no more than that. */
 #define GROUP_BYTES (8u * 1024 * 1024)
+/* Room for one who is stalled: what it takes in a step. */
+#define STALL_BYTES (1024u * 1024)
 #define RETRY_MS    10
 #define FAILED_MS   500
 
@@ -280,8 +282,10 @@ make_room(struct store *store)
 
 	pthread_mutex_lock(&w->lock);
 	bytes = w->dirty_bytes;
-	pthread_mutex_unlock(&w->lock);
 	bytes = bytes > GROUP_BYTES ? GROUP_BYTES : bytes;
+	list_each (node, &w->stalled)
+		bytes += STALL_BYTES;
+	pthread_mutex_unlock(&w->lock);
 	return evict_room(store, bytes + budget_margin(&store->budget));
 }
 
@@ -291,7 +295,7 @@ resume_stalled(struct store *store)
 	struct writer *w = &store->writer;
 	struct list stalled, *node;
 	/* What could not be evicted up to the margin may still be room. */
-	bool room = budget_free(&store->budget) >= 2 * 1024 * 1024;
+	bool room = budget_usable(&store->budget) >= STALL_BYTES / 2;
 
 	list_init(&stalled);
 	pthread_mutex_lock(&w->lock);
@@ -377,7 +381,7 @@ run(void *arg)
 		if (wait) {
 			wait_ms(w, wait);
 			if (until_due(store) &&
-			    budget_free(&store->budget) >=
+			    budget_usable(&store->budget) >=
 				budget_margin(&store->budget))
 				continue;
 		}

@@ -55,6 +55,7 @@ struct writer {
 	size_t filled;
 	char *raw, *pressed;	  /* room for one payload each */
 	uint64_t catalog_taken;	  /* of the budget, for the catalog's file */
+	bool evicting;		  /* may take the last of the budget */
 	uint64_t scan;		  /* where in the queue eviction goes on */
 	int64_t complained;	  /* when, monotonic ms */
 	struct list states_taken; /* of `states`, in the commit now */

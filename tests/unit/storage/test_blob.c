@@ -1,0 +1,306 @@
+/*
+ * Growing blobs: in every mode, and while the mode changes, each reader gets
+ * each byte, and memory stays within the window.
+ */
+#include <errno.h>
+#include <sys/wait.h>
+
+#include "disk.h"
+#include "util.h"
+
+#define MIB	(1024u * 1024)
+#define READERS 4u
+
+static struct blob *
+window(struct fixture *f)
+{
+	struct store_new new = {.body_size = STORE_UNKNOWN};
+	struct blob *blob;
+
+	assert_int_equal(store_create(f->store, &new, &blob), 0);
+	return blob;
+}
+
+static void
+test_window(void **state)
+{
+	struct fixture *f = fixture_new(64 * MIB, MIB);
+	struct blob *blob = window(f);
+	struct blob_reader a, b, late;
+	struct bell bell = {0}, room = {0};
+	struct blob_slice s;
+	char *body = malloc(MIB);
+	size_t took, at = 0;
+
+	(void)state;
+	fill(body, MIB, 1, 0);
+	assert_true(blob_is_window(blob));
+	assert_int_equal(blob_reader_open(&a, f->view, blob, 0, STORE_UNKNOWN,
+			     on_wake, &bell),
+	    0);
+	assert_int_equal(blob_reader_open(&b, f->view, blob, 0, STORE_UNKNOWN,
+			     on_wake, &bell),
+	    0);
+	assert_int_equal(blob_reader_peek(&a, 100, &s), LARDER_AGAIN);
+	blob_set_producer(blob, on_wake, &room);
+	took = blob_append(blob, body, MIB);
+	assert_int_equal(took, STORE_WINDOW);
+	assert_int_equal(bell.rung, 1);
+	assert_int_equal(blob_room(blob), 0);
+	/* One reader passes; the other holds what it has not read. */
+	for (; at < 100000; at += s.n) {
+		assert_int_equal(blob_reader_peek(&a, 1000, &s), 0);
+		assert_memory_equal(s.mem, body + at, s.n);
+		blob_reader_advance(&a, s.n);
+	}
+	assert_int_equal(room.rung, 0);
+	assert_int_equal(blob_reader_peek(&b, STORE_WINDOW, &s), 0);
+	blob_reader_advance(&b, s.n);
+	assert_int_equal(room.rung, 1);
+	assert_true(blob_room(blob) > 0);
+	assert_int_equal(blob_reader_open(&late, f->view, blob, 0,
+			     STORE_UNKNOWN, on_wake, &bell),
+	    LARDER_ABSENT);
+	blob_reader_close(&b);
+	assert_true(blob_room(blob) > 80000);
+	blob_abort(blob, LARDER_TIMEOUT);
+	for (; at < took; at += s.n) {
+		assert_int_equal(blob_reader_peek(&a, 100000, &s), 0);
+		assert_memory_equal(s.mem, body + at, s.n);
+		blob_reader_advance(&a, s.n);
+	}
+	assert_int_equal(blob_reader_peek(&a, 1, &s), LARDER_TIMEOUT);
+	blob_reader_close(&a);
+	blob_reader_close(&a);
+	blob_unref(&blob);
+	free(body);
+	fixture_free(f);
+}
+
+static void
+test_lengths(void **state)
+{
+	struct fixture *f = fixture_new(64 * MIB, MIB);
+	struct blob *blob;
+	char buf[100] = {0};
+
+	(void)state;
+	/* Too little, and too much. */
+	blob = create(f, "k", "", "h", 100);
+	blob_append(blob, buf, 99);
+	assert_int_equal(blob_commit(blob), LARDER_INVALID);
+	blob_unref(&blob);
+	blob = create(f, "k", "", "h", 50);
+	assert_int_equal(blob_append(blob, buf, 100), 100);
+	assert_int_equal(blob_commit(blob), LARDER_INVALID);
+	blob_unref(&blob);
+	assert_int_equal(get(f, "k", "", 0, 100), LARDER_ABSENT);
+	/* Longer than what may be stored. */
+	store_resize(f->store, 64 * MIB, MIB, 1000);
+	blob = create(f, "k", "", "h", 1001);
+	assert_true(blob_is_window(blob));
+	blob_unref(&blob);
+	blob = create(f, "k", "", "h", STORE_UNKNOWN);
+	assert_false(blob_is_window(blob));
+	for (unsigned i = 0; i < 11; i++)
+		blob_append(blob, buf, 100);
+	assert_true(blob_is_window(blob));
+	assert_int_equal(blob_commit(blob), 0);
+	blob_unref(&blob);
+	assert_int_equal(get(f, "k", "", 0, 1100), LARDER_ABSENT);
+	fixture_free(f);
+}
+
+/* Threads that follow one growing blob from its start. */
+struct follower {
+	struct fixture *f;
+	struct blob *blob;
+	uint64_t seed, got;
+	unsigned number;
+	int err;
+};
+
+static void *
+follow(void *arg)
+{
+	struct follower *w = arg;
+	struct store_view *view;
+
+	if (store_view_open(w->f->store, &view))
+		return NULL;
+	w->err =
+	    read_blob(w->f, view, w->blob, w->seed, 0, STORE_UNKNOWN, &w->got);
+	store_view_close(&view);
+	return NULL;
+}
+
+static void
+run_followers(struct fixture *f, struct blob *blob, size_t n, int outcome)
+{
+	struct follower w[READERS];
+	pthread_t threads[READERS];
+	char *body = malloc(n);
+
+	fill(body, n, 42, 0);
+	for (unsigned i = 0; i < READERS; i++) {
+		w[i] = (struct follower){f, blob, 42, 0, i, 1};
+		pthread_create(&threads[i], NULL, follow, &w[i]);
+	}
+	/* All must be there before a window may move on. */
+	poll(NULL, 0, 50);
+	append_all(blob, body, n);
+	if (outcome)
+		blob_abort(blob, outcome);
+	else
+		assert_int_equal(blob_commit(blob), 0);
+	for (unsigned i = 0; i < READERS; i++) {
+		pthread_join(threads[i], NULL);
+		assert_int_equal(w[i].err, outcome);
+		assert_int_equal(w[i].got, n);
+	}
+	free(body);
+}
+
+static void
+test_followers(void **state)
+{
+	static const size_t some[] = {20000, 300000, 9 * MIB + 5};
+	struct fixture *f = fixture_new(128 * MIB, MIB);
+
+	(void)state;
+	for (unsigned i = 0; i < 12; i++) {
+		size_t n = some[i % 3];
+		struct blob *blob =
+		    i < 6   ? create(f, "k", "", "h", i < 3 ? n : STORE_UNKNOWN)
+		    : i < 9 ? create(f, "k", "", "h", STORE_UNKNOWN)
+			    : window(f);
+
+		run_followers(f, blob, n, i < 6 || i > 8 ? 0 : LARDER_CLOSED);
+		blob_unref(&blob);
+		if (i < 6)
+			assert_int_equal(get(f, "k", "", 42, n), 0);
+	}
+	fixture_free(f);
+}
+
+/* The disk fills up, or breaks, after so many writes. */
+static _Atomic int writes_left;
+static _Atomic int fails_with;
+
+static int
+on_fault(enum disk_op op)
+{
+	if (op != DISK_WRITE && op != DISK_SYNC)
+		return 0;
+	return writes_left-- > 0 ? 0 : fails_with;
+}
+
+static void
+test_faults(void **state)
+{
+	static const int errors[] = {ENOSPC, EIO, EDQUOT};
+	struct fixture *f = fixture_new(128 * MIB, MIB);
+	struct store_stats stats;
+
+	(void)state;
+	for (int at = 0; at < 12; at++) {
+		struct blob *blob =
+		    create(f, "big", "", "h", at % 2 ? STORE_UNKNOWN : 4 * MIB);
+
+		fails_with = errors[at % 3];
+		writes_left = at;
+		disk_fault(on_fault);
+		run_followers(f, blob, 4 * MIB, 0);
+		store_flush(f->store);
+		disk_fault(NULL);
+		blob_unref(&blob);
+		/* Stored whole or not at all. */
+		if (get(f, "big", "", 42, 4 * MIB) == 0)
+			assert_int_equal(
+			    store_remove(f->store, BYTES("big"), 0), 0);
+	}
+	store_stats(f->store, &stats);
+	assert_true(stats.io_errors > 0);
+	assert_true(stats.no_room > 0);
+	put(f, "big", "", 5, 4 * MIB, true);
+	put(f, "small", "", 6, 4000, true);
+	fixture_reopen(f);
+	assert_int_equal(get(f, "big", "", 5, 4 * MIB), 0);
+	assert_int_equal(get(f, "small", "", 6, 4000), 0);
+	assert_true(du(f->path) < 10 * MIB);
+	fixture_free(f);
+}
+
+static void
+test_small_faults(void **state)
+{
+	struct fixture *f = fixture_new(64 * MIB, MIB);
+	char key[32];
+
+	(void)state;
+	put(f, "before", "", 1, 2000, true);
+	store_flush(f->store);
+	fails_with = ENOSPC;
+	writes_left = 0;
+	disk_fault(on_fault);
+	for (unsigned i = 0; i < 50; i++) {
+		snprintf(key, sizeof(key), "k%u", i);
+		put(f, key, "", i, 3000, true);
+	}
+	/* Removing works on a full disk. */
+	assert_int_equal(store_remove(f->store, BYTES("before"), 0), 0);
+	poll(NULL, 0, 1500);
+	assert_true(strstr(f->reports, "cannot write") != NULL);
+	disk_fault(NULL);
+	put(f, "after", "", 2, 2000, true);
+	assert_int_equal(store_flush(f->store), 0);
+	fixture_reopen(f);
+	assert_int_equal(get(f, "before", "", 1, 2000), LARDER_ABSENT);
+	assert_int_equal(get(f, "after", "", 2, 2000), 0);
+	assert_int_equal(get(f, "k1", "", 1, 3000), LARDER_ABSENT);
+	fixture_free(f);
+}
+
+static void
+test_ranges(void **state)
+{
+	static const uint64_t at[][2] = {{0, 1}, {262143, 262145},
+	    {1000000, 2000000}, {3 * MIB, STORE_UNKNOWN}, {3 * MIB + 9, 10},
+	    {5 * MIB, STORE_UNKNOWN}};
+	struct fixture *f = fixture_new(64 * MIB, MIB);
+	struct store_found found;
+	struct blob *blob;
+	uint64_t got;
+
+	(void)state;
+	put(f, "k", "", 9, 3 * MIB + 10, true);
+	fixture_reopen(f);
+	assert_int_equal(store_find(f->view, BYTES("k"), &f->arena, &found), 0);
+	assert_int_equal(store_open_blob(f->view, &found.records[0], &blob), 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(at); i++) {
+		uint64_t end =
+		    at[i][1] > 3 * MIB + 10 ? 3 * MIB + 10 : at[i][1];
+
+		assert_int_equal(
+		    read_blob(f, f->view, blob, 9, at[i][0], at[i][1], &got),
+		    0);
+		assert_int_equal(got, end > at[i][0] ? end - at[i][0] : 0);
+	}
+	blob_unref(&blob);
+	fixture_free(f);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_window),
+	    cmocka_unit_test(test_lengths),
+	    cmocka_unit_test(test_followers),
+	    cmocka_unit_test(test_faults),
+	    cmocka_unit_test(test_small_faults),
+	    cmocka_unit_test(test_ranges),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

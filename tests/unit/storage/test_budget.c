@@ -1,0 +1,226 @@
+/*
+ * The budget and eviction: what du says stays within, whatever is stored, and
+ * what was asked for again outlives what was not.
+ */
+#include "budget.h"
+#include "util.h"
+
+#define MIB (1024u * 1024)
+
+struct watch {
+	const char *path;
+	_Atomic bool stop;
+	uint64_t most;
+};
+
+static void *
+watch_du(void *arg)
+{
+	struct watch *w = arg;
+
+	while (!w->stop) {
+		uint64_t now = du(w->path);
+
+		w->most = now > w->most ? now : w->most;
+		poll(NULL, 0, 5);
+	}
+	return NULL;
+}
+
+static void
+store_load(struct fixture *f, unsigned from, unsigned to)
+{
+	char key[64];
+
+	for (unsigned i = from; i < to; i++) {
+		size_t n = i % 50 == 0	 ? 3 * MIB
+			   : i % 10 == 0 ? 400000
+			   : i % 3 == 0	 ? 60000
+					 : 2000;
+
+		snprintf(key, sizeof(key), "http://a.example/%u", i);
+		put(f, key, "", i, n, i % 2);
+	}
+}
+
+static void
+test_hard(void **state)
+{
+	struct fixture *f = fixture_new(40 * MIB, MIB);
+	struct watch w = {f->path, false, 0};
+	struct store_stats stats;
+	pthread_t thread;
+
+	(void)state;
+	pthread_create(&thread, NULL, watch_du, &w);
+	store_load(f, 0, 1500);
+	store_flush(f->store);
+	w.stop = true;
+	pthread_join(thread, NULL);
+	assert_true(w.most <= 40 * MIB);
+	assert_true(w.most > 25 * MIB);
+	store_stats(f->store, &stats);
+	assert_true(stats.evicted > 500);
+	assert_true(stats.disk_used <= 40 * MIB);
+	assert_int_equal(stats.no_room, 0);
+	/* The newest are there. */
+	assert_int_equal(get(f, "http://a.example/1499", "", 1499, 2000), 0);
+	/* A smaller one is reached in the background. */
+	store_resize(f->store, 20 * MIB, MIB, MIB);
+	for (unsigned i = 0; i < 300 && du(f->path) > 20 * MIB; i++)
+		poll(NULL, 0, 10);
+	assert_true(du(f->path) <= 20 * MIB);
+	assert_int_equal(get(f, "http://a.example/1499", "", 1499, 2000), 0);
+	/* What is counted is what is there. */
+	f->options.size = 20 * MIB;
+	fixture_reopen(f);
+	store_flush(f->store);
+	store_stats(f->store, &stats);
+	assert_true(stats.disk_used >= du(f->path));
+	assert_true(stats.disk_used <= du(f->path) + 2 * MIB);
+	fixture_free(f);
+}
+
+static void
+touch(struct fixture *f, const char *key)
+{
+	struct store_found found;
+
+	arena_reset(&f->arena);
+	if (store_find(f->view, bytes_str(key), &f->arena, &found) == 0)
+		store_touch(f->view, &found.records[0]);
+}
+
+static void
+test_second_chance(void **state)
+{
+	struct fixture *f = fixture_new(32 * MIB, 0);
+	unsigned hot = 0, cold = 0;
+	char key[64];
+
+	(void)state;
+	for (unsigned i = 0; i < 200; i++) {
+		snprintf(key, sizeof(key), "old/%u", i);
+		put(f, key, "", i, i % 10 ? 10000 : 400000, true);
+	}
+	for (unsigned i = 0; i < 1500; i++) {
+		snprintf(key, sizeof(key), "new/%u", i);
+		put(f, key, "", i, 20000, true);
+		/* Every fourth old one is asked for all the time. */
+		if (i % 10 == 0)
+			for (unsigned k = 0; k < 200; k += 4) {
+				snprintf(key, sizeof(key), "old/%u", k);
+				touch(f, key);
+			}
+	}
+	for (unsigned i = 0; i < 200; i++) {
+		bool there;
+
+		snprintf(key, sizeof(key), "old/%u", i);
+		there = get(f, key, "", i, i % 10 ? 10000 : 400000) == 0;
+		hot += there && i % 4 == 0;
+		cold += there && i % 4 != 0;
+	}
+	assert_true(hot >= 48);
+	assert_true(cold < 10);
+	fixture_free(f);
+}
+
+/* A reader keeps what it reads, though the store has dropped it. */
+static void
+test_pinned(void **state)
+{
+	struct fixture *f = fixture_new(32 * MIB, 0);
+	struct store_found found;
+	struct store_stats before, after;
+	struct blob *blob;
+	struct blob_reader r;
+	struct blob_slice s;
+	struct bell bell = {0};
+	uint64_t got;
+
+	(void)state;
+	put(f, "big", "", 7, 8 * MIB, true);
+	store_flush(f->store);
+	assert_int_equal(
+	    store_find(f->view, BYTES("big"), &f->arena, &found), 0);
+	assert_int_equal(store_open_blob(f->view, &found.records[0], &blob), 0);
+	assert_int_equal(
+	    blob_reader_open(&r, f->view, blob, 0, 10, on_wake, &bell), 0);
+	while (blob_reader_peek(&r, 1, &s) == LARDER_AGAIN)
+		bell_wait(&bell);
+	store_stats(f->store, &before);
+	assert_int_equal(store_remove(f->store, BYTES("big"), 0), 0);
+	store_flush(f->store);
+	store_stats(f->store, &after);
+	/* Its blocks are taken until it is closed. */
+	assert_true(after.disk_used + MIB > before.disk_used);
+	assert_int_equal(
+	    read_blob(f, f->view, blob, 7, 0, STORE_UNKNOWN, &got), 0);
+	assert_int_equal(got, 8 * MIB);
+	blob_reader_close(&r);
+	blob_unref(&blob);
+	store_stats(f->store, &after);
+	assert_true(after.disk_used + 7 * MIB < before.disk_used);
+	fixture_free(f);
+}
+
+/* Holes: small ones beside each other that go together give space back. */
+static void
+test_holes(void **state)
+{
+	struct fixture *f = fixture_new(64 * MIB, 0);
+	uint64_t full;
+	char key[32];
+
+	(void)state;
+	for (unsigned i = 0; i < 400; i++) {
+		snprintf(key, sizeof(key), "k%03u", i);
+		put(f, key, "", i, 5000, true);
+	}
+	store_flush(f->store);
+	full = du(f->path);
+	for (unsigned i = 100; i < 300; i++) {
+		snprintf(key, sizeof(key), "k%03u", i);
+		assert_int_equal(store_remove(f->store, bytes_str(key), 0), 0);
+	}
+	store_flush(f->store);
+	assert_true(du(f->path) + 800000 < full);
+	assert_int_equal(get(f, "k099", "", 99, 5000), 0);
+	assert_int_equal(get(f, "k300", "", 300, 5000), 0);
+	fixture_free(f);
+}
+
+static void
+test_sketch(void **state)
+{
+	struct sketch *s = calloc(1, sizeof(*s));
+
+	(void)state;
+	for (uint64_t i = 0; i < 1000; i++)
+		for (uint64_t k = 0; k < i % 4; k++)
+			sketch_add(s, i * 0x9e3779b97f4a7c15u);
+	for (uint64_t i = 0; i < 1000; i++)
+		assert_true(sketch_count(s, i * 0x9e3779b97f4a7c15u) >= i % 4);
+	sketch_spend(s, 3 * 0x9e3779b97f4a7c15u);
+	assert_int_equal(sketch_count(s, 3 * 0x9e3779b97f4a7c15u), 1);
+	/* Ageing: what nobody asks for any more is forgotten. */
+	for (uint64_t i = 0; i < 40ull * SKETCH_WIDTH; i++)
+		sketch_add(s, 12345);
+	assert_int_equal(sketch_count(s, 7 * 0x9e3779b97f4a7c15u), 0);
+	free(s);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_hard),
+	    cmocka_unit_test(test_second_chance),
+	    cmocka_unit_test(test_pinned),
+	    cmocka_unit_test(test_holes),
+	    cmocka_unit_test(test_sketch),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
