@@ -36,7 +36,6 @@ fuzz_head(struct bytes start, struct bytes lines, bool request,
 	struct http_fault fault;
 	size_t n = start.n + lines.n + 2;
 	char *p = arena_alloc(arena, n);
-
 	struct bytes text = {p, n};
 
 	check(p != NULL);
