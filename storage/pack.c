@@ -41,10 +41,15 @@ write_out(struct store *store)
 		return 0;
 	if (wanted > w->pack_taken) {
 		uint64_t n = wanted - w->pack_taken;
+		uint64_t granted = n < w->grant ? n : w->grant;
 
+		/* Eviction has no part in what the group was granted. */
+		granted = w->evicting ? 0 : granted;
+		n -= granted;
 		if (!(w->evicting ? budget_take_last(&store->budget, n)
 				  : budget_take(&store->budget, n)))
 			return LARDER_NOSPACE;
+		w->grant -= granted;
 		w->pack_taken = wanted;
 	}
 	err = disk_write(w->pack->fd, &iov, 1, w->pack_end - w->filled);

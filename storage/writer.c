@@ -24,6 +24,8 @@
 
 /* One group appends no more than that. */
 #define GROUP_BYTES (8u * 1024 * 1024)
+/* Beside the bytes themselves: the end of a block. */
+#define GROUP_SLACK (16u * 1024)
 /* Room for one who is stalled: what it takes in a step. */
 #define STALL_BYTES (1024u * 1024)
 #define RETRY_MS    10
@@ -209,7 +211,7 @@ give_up(struct store *store, struct list *batch, int err)
 }
 
 /* The next group, up to what one transaction takes. */
-static uint64_t
+static void
 take_batch(struct store *store, struct list *batch)
 {
 	struct writer *w = &store->writer;
@@ -218,10 +220,13 @@ take_batch(struct store *store, struct list *batch)
 
 	pthread_mutex_lock(&w->lock);
 	w->busy_since = 0;
-	while (!list_empty(&w->dirty) && n < limit && bytes < GROUP_BYTES) {
-		struct list *node = list_shift(&w->dirty);
+	while (!list_empty(&w->dirty) && n < limit) {
+		struct list *node = w->dirty.next;
 		struct entry *e = container_of(node, struct entry, node);
 
+		if (n && bytes + e->queued > w->grant)
+			break;
+		list_remove(node);
 		if (!w->busy_since || e->ticket < w->busy_since)
 			w->busy_since = e->ticket;
 		e->batched = true;
@@ -234,7 +239,6 @@ take_batch(struct store *store, struct list *batch)
 	w->stating = !list_empty(&w->states);
 	list_splice(&w->states_taken, &w->states);
 	pthread_mutex_unlock(&w->lock);
-	return bytes;
 }
 
 static void
@@ -273,20 +277,31 @@ commit_group(struct store *store)
 	pthread_mutex_unlock(&w->lock);
 }
 
-/* Room for what waits, and a margin for what comes. */
-static bool
+/* Room for what waits, and a margin for what comes. The group's part is taken
+ * at once: those who write large ones would be quicker. */
+static void
 make_room(struct store *store)
 {
 	struct writer *w = &store->writer;
-	uint64_t bytes;
+	uint64_t bytes, stalled = 0;
+	bool room = true;
 
 	pthread_mutex_lock(&w->lock);
 	bytes = w->dirty_bytes;
-	bytes = bytes > GROUP_BYTES ? GROUP_BYTES : bytes;
 	list_each (node, &w->stalled)
-		bytes += STALL_BYTES;
+		stalled += STALL_BYTES;
 	pthread_mutex_unlock(&w->lock);
-	return evict_room(store, bytes + budget_margin(&store->budget));
+	if (bytes)
+		bytes =
+		    (bytes > GROUP_BYTES ? GROUP_BYTES : bytes) + GROUP_SLACK;
+	while (room) {
+		room = evict_room(
+		    store, bytes + stalled + budget_margin(&store->budget));
+		if (budget_take(&store->budget, bytes)) {
+			w->grant = bytes;
+			break;
+		}
+	}
 }
 
 static void
@@ -311,6 +326,8 @@ round_once(struct store *store)
 	make_room(store);
 	resume_stalled(store);
 	commit_group(store);
+	budget_give(&store->budget, store->writer.grant);
+	store->writer.grant = 0;
 }
 
 /* ---- the loop ------------------------------------------------------------ */

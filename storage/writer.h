@@ -55,6 +55,7 @@ struct writer {
 	size_t filled;
 	char *raw, *pressed;	  /* room for one payload each */
 	uint64_t catalog_taken;	  /* of the budget, for the catalog's file */
+	uint64_t grant;		  /* of the budget, taken for the group */
 	bool evicting;		  /* may take the last of the budget */
 	uint64_t scan;		  /* where in the queue eviction goes on */
 	int64_t complained;	  /* when, monotonic ms */

@@ -113,6 +113,7 @@ test_second_chance(void **state)
 				touch(f, key);
 			}
 	}
+	store_flush(f->store);
 	for (unsigned i = 0; i < 200; i++) {
 		bool there;
 
@@ -121,6 +122,7 @@ test_second_chance(void **state)
 		hot += there && i % 4 == 0;
 		cold += there && i % 4 != 0;
 	}
+	print_message("hot %u of 50, cold %u of 150\n", hot, cold);
 	assert_true(hot >= 48);
 	assert_true(cold < 10);
 	fixture_free(f);
