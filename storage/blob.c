@@ -487,6 +487,27 @@ blob_is_window(struct blob *b)
 	return window;
 }
 
+static bool
+is_ready(struct blob *b)
+{
+	return atomic_load_explicit(&b->ready, memory_order_acquire);
+}
+
+void
+blob_forgo(struct blob *b)
+{
+	pthread_mutex_lock(&b->lock);
+	if (b->state == BLOB_GROWING && !b->window)
+		blob_to_window(b);
+	pthread_mutex_unlock(&b->lock);
+}
+
+bool
+blob_in_memory(struct blob *b)
+{
+	return is_ready(blob_base(b));
+}
+
 uint64_t
 blob_size(struct blob *b, bool *whole)
 {
@@ -603,12 +624,6 @@ blob_commit(struct blob *b)
 }
 
 /* ---- readers ------------------------------------------------------------- */
-
-static bool
-is_ready(struct blob *b)
-{
-	return atomic_load_explicit(&b->ready, memory_order_acquire);
-}
 
 int
 blob_reader_open(struct blob_reader *r, struct store_view *view,
