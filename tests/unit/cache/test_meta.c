@@ -1,0 +1,85 @@
+#include "../http/parse.h"
+
+#include <string.h>
+
+#include "cache/control.h"
+#include "cache/meta.h"
+#include "http/date.h"
+
+static void
+meta_comes_back_or_is_damaged(void **state)
+{
+	struct cache_meta m = {.status = 200,
+	    .flags = CACHE_HEURISTIC | CACHE_WAS_AUTHORIZED,
+	    .request_time = 1700000000,
+	    .response_time = 1700000001,
+	    .date = -1,
+	    .initial_age = CACHE_SECONDS_MAX,
+	    .lifetime = 60,
+	    .stale_while_revalidate = CACHE_NOT_GIVEN,
+	    .stale_if_error = 0,
+	    .last_modified = 784111777,
+	    .etag = BYTES("W/\"a\""),
+	    .last_modified_text = BYTES("Sun, 06 Nov 1994 08:49:37 GMT")};
+	struct cache_meta again;
+	struct bytes b;
+	struct arena a;
+	char copy[256];
+
+	(void)state;
+	arena_init(&a, 1 << 12);
+	b = cache_meta_encode(&m, &a);
+	assert_int_equal(b.n, 80 + 5 + 29);
+	assert_int_equal(cache_meta_decode(b, &again), 0);
+	assert_int_equal(again.status, 200);
+	assert_int_equal(again.flags, m.flags);
+	assert_int_equal(again.request_time, m.request_time);
+	assert_int_equal(again.response_time, m.response_time);
+	assert_int_equal(again.date, -1);
+	assert_int_equal(again.initial_age, m.initial_age);
+	assert_int_equal(again.lifetime, 60);
+	assert_int_equal(again.stale_while_revalidate, CACHE_NOT_GIVEN);
+	assert_int_equal(again.stale_if_error, 0);
+	assert_int_equal(again.last_modified, 784111777);
+	assert_true(bytes_eq(again.etag, m.etag));
+	assert_true(bytes_eq(again.last_modified_text, m.last_modified_text));
+	/* Every other length is told. */
+	for (size_t n = 0; n < b.n; n++)
+		assert_int_equal(
+		    cache_meta_decode((struct bytes){b.p, n}, &again),
+		    LARDER_DAMAGED);
+	memcpy(copy, b.p, b.n);
+	assert_int_equal(
+	    cache_meta_decode((struct bytes){copy, b.n + 1}, &again),
+	    LARDER_DAMAGED);
+	/* Version, padding, status, flags, a time beyond all dates, a lifetime
+	 * below 0. */
+	for (size_t i = 0; i < 6; i++) {
+		static const unsigned char at[6] = {0, 11, 3, 5, 23, 55};
+
+		memcpy(copy, b.p, b.n);
+		copy[at[i]] = (char)0x80;
+		row_check(at[i], "damaged",
+		    cache_meta_decode((struct bytes){copy, b.n}, &again) ==
+			LARDER_DAMAGED);
+	}
+	m.last_modified = HTTP_DATE_INVALID;
+	m.etag.n = m.last_modified_text.n = 0;
+	b = cache_meta_encode(&m, &a);
+	assert_int_equal(cache_meta_decode(b, &again), 0);
+	assert_int_equal(again.last_modified, HTTP_DATE_INVALID);
+	assert_int_equal(again.etag.n, 0);
+	a.limit = a.used;
+	assert_null(cache_meta_encode(&m, &a).p);
+	arena_release(&a);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(meta_comes_back_or_is_damaged),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
