@@ -318,6 +318,8 @@ blob_room(struct blob *b)
 
 	pthread_mutex_lock(&b->lock);
 	n = room(b);
+	/* Who learns that there is none waits for some. */
+	b->starved = n == 0;
 	pthread_mutex_unlock(&b->lock);
 	return n;
 }

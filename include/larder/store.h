@@ -157,14 +157,15 @@ int store_create(
     struct store *store, const struct store_new *new, struct blob **out);
 
 /* Whom to wake when there is room again after blob_append() took less than it
- * was given. NULL: nobody, from now on. */
+ * was given, or blob_room() said 0. NULL: nobody, from now on. */
 void blob_set_producer(struct blob *blob, store_wake_fn *wake, void *arg);
 
 /* Takes up to n bytes and returns how many. Fewer: the window is full, and the
  * producer is woken when there is room. Never blocks. */
 size_t blob_append(struct blob *blob, const void *data, size_t n);
 
-/* How many bytes blob_append() would take now. */
+/* How many bytes blob_append() will take now, at least. 0: the producer is
+ * woken when there is room. */
 size_t blob_room(struct blob *blob);
 
 /* The body is whole. Readers get to its end; a storable blob is found from now
