@@ -6,7 +6,7 @@
  *   members     container (u64 BE)       -> hashes, sorted duplicates
  *   containers  container (u64 BE)       -> object_container
  *   queue       position (u64 BE)        -> container (u64 BE)
- *   state       "+name" or "totals"      -> bytes
+ *   state       "+name", "totals", "holes" -> bytes
  *
  * LMDB's keys have at most 511 bytes: a key longer than 495 is cut there and
  * followed by its hash, so that long ones with one beginning stay apart
@@ -301,6 +301,12 @@ catalog_get_state(struct catalog_reader *r, const char *name, struct bytes *out)
 	return ask(r, STATE, key, n, out);
 }
 
+int
+catalog_get_holes(struct catalog_reader *r, struct bytes *out)
+{
+	return ask(r, STATE, "holes", 5, out);
+}
+
 #define TOTALS 7u
 
 int
@@ -592,6 +598,12 @@ catalog_put_state(struct catalog *c, const char *name, struct bytes value)
 	size_t n = state_key(name, key);
 
 	return put(c, STATE, key, n, value, 0);
+}
+
+int
+catalog_put_holes(struct catalog *c, struct bytes holes)
+{
+	return put(c, STATE, "holes", 5, holes, 0);
 }
 
 int

@@ -49,6 +49,7 @@ int catalog_get_container(
     struct catalog_reader *r, uint64_t id, struct object_container *out);
 int catalog_get_state(
     struct catalog_reader *r, const char *name, struct bytes *out);
+int catalog_get_holes(struct catalog_reader *r, struct bytes *out);
 int catalog_get_totals(struct catalog_reader *r, struct catalog_totals *out);
 /* Up to CATALOG_BATCH hashes that have something in the container, from `from`
  * on (by their order on disk; NULL: the first); *count 0 at the end. */
@@ -84,6 +85,8 @@ int catalog_put_container(struct catalog *c, uint64_t id,
     const struct object_container *before,
     const struct object_container *after);
 int catalog_put_state(struct catalog *c, const char *name, struct bytes value);
+/* What is to be punched after the commit, or after a crash instead. */
+int catalog_put_holes(struct catalog *c, struct bytes holes);
 int catalog_put_totals(struct catalog *c, const struct catalog_totals *totals);
 
 #endif

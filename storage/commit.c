@@ -22,6 +22,8 @@
  * of what is above. */
 #define PAGES_A_KEY (24u * 1024)
 
+#define HOLE_SIZE 24u
+
 struct item {
 	struct entry *entry;
 	struct image *image;
@@ -512,6 +514,36 @@ write_states(struct store *store)
 	return err;
 }
 
+/* They count as given back by this transaction, but are punched after it: the
+ * next start does it for who is killed in between. A pack is never written
+ * twice in one place, so that to punch again does no harm. */
+static int
+write_holes(struct commit *c)
+{
+	size_t n = 0;
+	char *buf;
+	int err;
+
+	if (!c->region_count)
+		return 0;
+	buf = malloc(c->region_count * HOLE_SIZE);
+	if (!buf)
+		return LARDER_NOMEM;
+	for (unsigned i = 0; i < c->region_count; i++) {
+		const struct region *r = &c->regions[i];
+
+		if (!r->n)
+			continue;
+		object_put64(buf + n, r->container);
+		object_put64(buf + n + 8, r->offset);
+		object_put64(buf + n + 16, r->n);
+		n += HOLE_SIZE;
+	}
+	err = catalog_put_holes(c->store->catalog, bytes_of(buf, n));
+	free(buf);
+	return err;
+}
+
 /* Into tmp/ before the commit, or back when it failed. */
 static void
 condemn(struct commit *c, bool back)
@@ -552,6 +584,8 @@ transact(struct commit *c)
 		err = write_states(store);
 	w->totals.next_id = atomic_load(&store->next_id);
 	if (!err)
+		err = write_holes(c);
+	if (!err)
 		err = catalog_put_totals(store->catalog, &w->totals);
 	if (!err)
 		/* A file made since the last time has a name that lasts. */
@@ -583,6 +617,28 @@ keep_blobs(const struct item *item)
 		b->kept = b->large;
 		pthread_mutex_unlock(&b->lock);
 	}
+}
+
+void
+commit_punch_again(struct store *store)
+{
+	struct catalog_reader *r = store->writer.reader;
+	struct bytes holes;
+	struct file *file;
+
+	if (catalog_get_holes(r, &holes) != 0)
+		holes.n = 0;
+	for (; holes.n >= HOLE_SIZE; holes = bytes_skip(holes, HOLE_SIZE)) {
+		struct place place = {
+		    .kind = PLACE_PACK, .container = object_get64(holes.p)};
+
+		if (file_open(&store->files, &place, 0, &file) != 0)
+			continue;
+		disk_punch(file->fd, object_get64(holes.p + 8),
+		    object_get64(holes.p + 16));
+		file_unref(&store->files, &file);
+	}
+	catalog_reader_rest(r);
 }
 
 static void

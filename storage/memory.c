@@ -554,6 +554,23 @@ placed(struct store *store, struct object *o, const struct place *places,
 	}
 }
 
+/* An object that was made out of `o` while o was being written, by an update,
+ * lies where o lies now: where it lay when it was copied may be gone. The head
+ * that it has itself stays pending. */
+static void
+inherit(struct object *o, const struct image *from, const struct place *places)
+{
+	for (unsigned i = 0; i < from->count; i++) {
+		if (from->objects[i] == o ||
+		    from->objects[i]->info.id != o->info.id)
+			continue;
+		o->info.body = places[2 * i + 1];
+		if (!o->head)
+			o->info.head = places[2 * i];
+		o->move = 0;
+	}
+}
+
 void
 memory_clean(struct store *store, struct entry *e, uint64_t version,
     struct image *image, const struct place *places, struct list *again)
@@ -566,6 +583,8 @@ memory_clean(struct store *store, struct entry *e, uint64_t version,
 		placed(store, image->objects[i], places + 2 * i, &let_go[i]);
 	e->batched = false;
 	if (e->version != version) {
+		for (unsigned i = 0; i < e->image->count; i++)
+			inherit(e->image->objects[i], image, places);
 		list_append(again, &e->node);
 	} else {
 		e->dirty = false;

@@ -268,6 +268,7 @@ take_stock(struct store *store)
 	store->body_bytes = t->body_bytes;
 	store->stored_bytes = t->stored_bytes;
 	disk_list(store->dir, "tmp", on_leftover, store);
+	commit_punch_again(store);
 }
 
 static int
@@ -277,7 +278,7 @@ start_threads(
 	int err = pool_start(&store->readers, 4);
 
 	if (!err)
-		err = pool_start(&store->spillers, 2);
+		err = pool_start(&store->spillers, POOL_MAX);
 	if (!err)
 		err = writer_start(store);
 	return err ? refuse(why, n, err, o->path, "no threads to be had") : 0;

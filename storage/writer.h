@@ -98,6 +98,8 @@ unsigned commit_limit(const struct store *store);
 void writer_requeue(struct store *store, struct list *batch);
 /* The budget's share of the catalog as it is now. */
 void commit_account_catalog(struct store *store);
+/* Opening: what was to be punched when it ended. */
+void commit_punch_again(struct store *store);
 /* pack.c: appends a record to the pack, by the writer's buffer; place says
  * where it will be. value: of one info, whose SELF is this payload. 0 or an
  * error. */

@@ -1,0 +1,405 @@
+/*
+ * Stores, updates and removes objects that describe themselves, until somebody
+ * kills it; and checks what a killed one left. Links storage/ and base/ alone.
+ *
+ *   torture run PATH SIZE SEED    works; a line of what it did on its output
+ *   torture check PATH SIZE LOG   opens, and holds what is there against LOG
+ *
+ * Objects. Key "key/K"; version V is in the head, the meta and, as the seed of
+ * its bytes, in the body: "K V LENGTH". The log: "MS put K V LENGTH",
+ * "MS update K V", "MS remove K", written before the next step begins, with
+ * the time at which it was done. What was done more than two seconds before
+ * the last line must be there, or have been evicted whole; what is there must
+ * be some version that the log knows, byte for byte.
+ */
+#include <inttypes.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "larder/check.h"
+#include "larder/clock.h"
+#include "larder/store.h"
+
+#define KEYS	 400u
+#define MIB	 (1024u * 1024)
+#define GRACE_MS 2000
+
+struct torture {
+	struct store *store;
+	struct store_view *view;
+	struct arena arena;
+	_Atomic int rung;
+};
+
+static uint64_t random_state;
+
+static uint64_t
+next_random(void)
+{
+	uint64_t x = random_state += 0x9e3779b97f4a7c15u;
+
+	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+	x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+	return x ^ x >> 31;
+}
+
+static void
+fill(char *p, size_t n, uint64_t seed)
+{
+	uint64_t x = seed * 0x9e3779b97f4a7c15u + 1;
+
+	for (size_t i = 0; i < n; i++) {
+		/* Every third body can be compressed. */
+		if (seed % 3 == 0) {
+			p[i] = "abcdefgh"[(i / 7 + seed) % 8];
+			continue;
+		}
+		x ^= x << 13;
+		x ^= x >> 7;
+		x ^= x << 17;
+		p[i] = (char)x;
+	}
+}
+
+static void
+on_wake(void *arg)
+{
+	((struct torture *)arg)->rung = 1;
+}
+
+static void
+wait_wake(struct torture *t)
+{
+	while (!atomic_exchange(&t->rung, 0))
+		poll(NULL, 0, 1);
+}
+
+static void
+on_report(void *arg, const char *line)
+{
+	(void)arg;
+	fprintf(stderr, "store: %s\n", line);
+}
+
+static int
+open_store(struct torture *t, const char *path, uint64_t size)
+{
+	struct store_options o = {
+	    path, size, 2 * MIB, 1ull << 40, false, on_report, NULL};
+	char why[256] = "";
+	int64_t from = clock_mono_ms();
+
+	if (store_open(&t->store, &o, why, sizeof(why))) {
+		printf("FAIL cannot open: %s\n", why);
+		return 1;
+	}
+	if (clock_mono_ms() - from > 1000)
+		printf("FAIL slow to open: %" PRId64 " ms\n",
+		    clock_mono_ms() - from);
+	arena_init(&t->arena, 4 * MIB);
+	return store_view_open(t->store, &t->view);
+}
+
+/* ---- work ---------------------------------------------------------------- */
+
+static size_t
+a_size(void)
+{
+	uint64_t r = next_random();
+
+	switch (r % 20) {
+	case 0:
+		return r >> 8 & 0x1fffff; /* up to 2 MiB */
+	case 1:
+	case 2:
+		return 200000 + (r >> 8) % 200000;
+	default:
+		return (r >> 8) % 12000;
+	}
+}
+
+static void
+do_put(struct torture *t, unsigned k, uint64_t v)
+{
+	size_t n = a_size(), at = 0;
+	char key[32], head[64], *body = malloc(n + 1);
+	struct store_new new = {.body_size = v % 2 ? n : STORE_UNKNOWN,
+	    .storable = true,
+	    .expires = (int64_t)v};
+	struct blob *blob;
+
+	snprintf(key, sizeof(key), "key/%u", k);
+	snprintf(head, sizeof(head), "%u %" PRIu64 " %zu", k, v, n);
+	new.key = bytes_str(key);
+	new.head = new.meta = bytes_str(head);
+	fill(body, n, v);
+	check(store_create(t->store, &new, &blob) == 0);
+	blob_set_producer(blob, on_wake, t);
+	while (at < n) {
+		at += blob_append(blob, body + at, n - at);
+		if (at < n)
+			wait_wake(t);
+	}
+	blob_set_producer(blob, NULL, NULL);
+	check(blob_commit(blob) == 0);
+	if (!blob_is_window(blob))
+		printf("%" PRId64 " put %u %" PRIu64 " %zu\n", clock_wall_ms(),
+		    k, v, n);
+	blob_unref(&blob);
+	free(body);
+}
+
+static void
+do_update(struct torture *t, unsigned k)
+{
+	struct store_found found;
+	char key[32], head[64];
+	uint64_t v, n;
+	unsigned was;
+	int err;
+
+	snprintf(key, sizeof(key), "key/%u", k);
+	arena_reset(&t->arena);
+	err = store_find(t->view, bytes_str(key), &t->arena, &found);
+	if (err)
+		return;
+	snprintf(head, sizeof(head), "%.*s", BYTES_FMT(found.records[0].meta));
+	check(sscanf(head, "%u %" SCNu64 " %" SCNu64, &was, &v, &n) == 3);
+	/* The same body under a head that says it was looked at again. */
+	snprintf(
+	    head, sizeof(head), "%u %" PRIu64 " %" PRIu64 " again", k, v, n);
+	store_touch(t->view, &found.records[0]);
+	store_update(t->view, bytes_str(key), found.records[0].id,
+	    bytes_str(head), bytes_str(head), 5);
+}
+
+static void
+do_remove(struct torture *t, unsigned k)
+{
+	char key[32];
+
+	snprintf(key, sizeof(key), "key/%u", k);
+	if (store_remove(t->store, bytes_str(key), 0) == 0)
+		printf("%" PRId64 " remove %u\n", clock_wall_ms(), k);
+}
+
+static _Noreturn void
+run(struct torture *t, uint64_t seed)
+{
+	uint64_t version = seed << 32;
+
+	random_state = seed;
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	printf("%" PRId64 " open\n", clock_wall_ms());
+	for (;;) {
+		unsigned k = (unsigned)(next_random() % KEYS);
+
+		switch (next_random() % 8) {
+		case 0:
+			do_remove(t, k);
+			break;
+		case 1:
+		case 2:
+			do_update(t, k);
+			break;
+		default:
+			do_put(t, k, ++version);
+		}
+		store_view_turn(t->view);
+		if (next_random() % 16 == 0)
+			poll(NULL, 0, 1);
+	}
+}
+
+/* ---- checks -------------------------------------------------------------- */
+
+struct known {
+	/* What must hold: the last that was done long enough before the end,
+	 * and whatever came after it. 0: removed. */
+	uint64_t sure, later[64];
+	unsigned later_count;
+	bool has_sure;
+};
+
+static struct known known[KEYS];
+static unsigned failures;
+
+static void
+fail(const char *what, unsigned k)
+{
+	printf("FAIL %s: key/%u\n", what, k);
+	failures++;
+}
+
+static void
+read_log(const char *path)
+{
+	FILE *log = fopen(path, "r");
+	char line[256], verb[16];
+	int64_t ms, last = 0;
+
+	check(log != NULL);
+	for (int pass = 0; pass < 2; pass++) {
+		rewind(log);
+		while (fgets(line, sizeof(line), log)) {
+			unsigned k = 0;
+			uint64_t v = 0;
+			struct known *w;
+
+			if (!strchr(line, '\n') ||
+			    sscanf(line, "%" SCNd64 " %15s %u %" SCNu64, &ms,
+				verb, &k, &v) < 2)
+				continue;
+			last = pass == 0 && ms > last ? ms : last;
+			if (!pass || k >= KEYS || !strcmp(verb, "open"))
+				continue;
+			w = &known[k];
+			if (ms < last - GRACE_MS) {
+				w->sure = v;
+				w->has_sure = true;
+			} else {
+				w->later[w->later_count++ % 64] = v;
+			}
+		}
+	}
+	fclose(log);
+}
+
+static bool
+allowed(const struct known *w, uint64_t v)
+{
+	for (unsigned i = 0; i < w->later_count && i < 64; i++)
+		if (w->later[i] == v)
+			return true;
+	return w->later_count > 64 || (w->has_sure && w->sure == v);
+}
+
+static int
+read_body(struct torture *t, struct blob *blob, char *to, size_t n)
+{
+	struct blob_reader r;
+	struct blob_slice s;
+	size_t at = 0;
+	int err =
+	    blob_reader_open(&r, t->view, blob, 0, STORE_UNKNOWN, on_wake, t);
+
+	while (!err) {
+		err = blob_reader_peek(&r, MIB, &s);
+		if (err == LARDER_AGAIN) {
+			wait_wake(t);
+			err = 0;
+			continue;
+		}
+		if (err || at + s.n > n)
+			break;
+		if (s.mem)
+			memcpy(to + at, s.mem, s.n);
+		else
+			check(pread(s.fd, to + at, s.n, s.offset) ==
+			      (ssize_t)s.n);
+		at += s.n;
+		blob_reader_advance(&r, s.n);
+	}
+	blob_reader_close(&r);
+	return err == LARDER_ABSENT && at == n ? 0 : -1;
+}
+
+static void
+check_one(struct torture *t, const struct store_record *r, unsigned k)
+{
+	size_t n = r->body_size;
+	char meta[128], *got = malloc(n + 1), *want = malloc(n + 1);
+	struct blob *blob;
+	uint64_t v = 0, length = 0;
+	unsigned key = KEYS;
+
+	snprintf(meta, sizeof(meta), "%.*s", BYTES_FMT(r->meta));
+	if (sscanf(meta, "%u %" SCNu64 " %" SCNu64, &key, &v, &length) != 3 ||
+	    key != k || length != n) {
+		fail("meta and record differ", k);
+	} else if (store_open_blob(t->view, r, &blob)) {
+		fail("found, but does not open", k);
+	} else {
+		fill(want, n, v);
+		if (read_body(t, blob, got, n))
+			fail("found, but does not read", k);
+		else if (memcmp(got, want, n) != 0)
+			fail("WRONG BYTES", k);
+		blob_unref(&blob);
+		/* A log that lost its last line in the kill: the next
+		 * version may be there. */
+		if (!allowed(&known[k], v) && known[k].sure > v)
+			fail("an older version than the one committed", k);
+	}
+	free(got);
+	free(want);
+}
+
+static int
+check_all(struct torture *t, const char *log)
+{
+	struct store_damage damage;
+	struct store_stats stats;
+	unsigned there = 0, missing = 0;
+
+	read_log(log);
+	for (unsigned k = 0; k < KEYS; k++) {
+		struct store_found found;
+		char key[32];
+		int err;
+
+		snprintf(key, sizeof(key), "key/%u", k);
+		arena_reset(&t->arena);
+		err = store_find(t->view, bytes_str(key), &t->arena, &found);
+		store_view_turn(t->view);
+		if (!err) {
+			there++;
+			check_one(t, &found.records[0], k);
+			if (known[k].has_sure && !known[k].sure &&
+			    !known[k].later_count)
+				fail("removed, and there again", k);
+		} else if (err != LARDER_ABSENT) {
+			fail("look-up failed", k);
+		} else if (known[k].has_sure && known[k].sure &&
+			   !known[k].later_count) {
+			missing++;
+		}
+	}
+	store_stats(t->store, &stats);
+	check(store_verify(t->store, NULL, NULL, &damage) == 0);
+	if (damage.damaged || stats.damaged)
+		fail("damage", 0);
+	if (stats.objects != there)
+		fail("the count of objects is wrong", 0);
+	printf("there %u missing %u used %" PRIu64 "\n", there, missing,
+	    stats.disk_used);
+	return failures != 0;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct torture t = {NULL};
+	int result;
+
+	if (argc != 5) {
+		fprintf(stderr,
+		    "usage: %s run PATH SIZE SEED | "
+		    "check PATH SIZE LOG\n",
+		    argv[0]);
+		return 2;
+	}
+	if (open_store(&t, argv[2], strtoull(argv[3], NULL, 10)))
+		return 1;
+	if (!strcmp(argv[1], "run"))
+		run(&t, strtoull(argv[4], NULL, 10));
+	result = check_all(&t, argv[4]);
+	store_view_close(&t.view);
+	store_close(&t.store);
+	arena_release(&t.arena);
+	return result;
+}
