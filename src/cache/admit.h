@@ -47,12 +47,12 @@ struct bytes cache_head_form(const struct http_head *response, bool for_store,
 
 /* A stored form taken apart again (to build a 304 or a 206, or to merge).
  * LARDER_DAMAGED, LARDER_NOMEM. */
-int cache_head_parse(struct bytes form, struct arena *arena,
-    struct http_head *out);
+int cache_head_parse(
+    struct bytes form, struct arena *arena, struct http_head *out);
 
 /* For a 304 that larder itself answers: the stored form's fields that it must
  * have (RFC 9110 15.4.5), with its status line. */
-struct bytes cache_head_not_modified(const struct http_head *stored,
-    struct arena *arena);
+struct bytes cache_head_not_modified(
+    const struct http_head *stored, struct arena *arena);
 
 #endif

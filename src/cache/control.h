@@ -8,7 +8,7 @@
 
 #include "http/head.h"
 
-#define CACHE_NOT_GIVEN (-1)
+#define CACHE_NOT_GIVEN	  (-1)
 /* Delta-seconds are clamped to this (RFC 9111 1.2.2). */
 #define CACHE_SECONDS_MAX INT64_C(2147483648)
 
@@ -27,13 +27,13 @@ struct cache_control {
 };
 
 /* All lines of Cache-Control; for requests without any, Pragma: no-cache. */
-void cache_control_parse(const struct http_head *head, bool request,
-    struct cache_control *out);
+void cache_control_parse(
+    const struct http_head *head, bool request, struct cache_control *out);
 
 /* CDN-Cache-Control (RFC 9213), a structured field: it takes the place of a
  * response's Cache-Control and Expires. False, and *out as it was, if there is
  * none that is valid and not empty. */
-bool cache_control_targeted(const struct http_head *head,
-    struct cache_control *out);
+bool cache_control_targeted(
+    const struct http_head *head, struct cache_control *out);
 
 #endif

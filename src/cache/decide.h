@@ -10,7 +10,7 @@
 
 enum cache_action {
 	CACHE_SEND,	  /* the stored one */
-	CACHE_REVALIDATE, /* ask the origin whether the stored one still holds */
+	CACHE_REVALIDATE, /* ask the origin if the stored one holds */
 	CACHE_FETCH,	  /* ask for it; others may wait for the same */
 	CACHE_PASS,	  /* hand through: this answer is for this request */
 	CACHE_REFUSE,	  /* 504: only-if-cached */
@@ -22,9 +22,9 @@ enum cache_why {
 	CACHE_WHY_URI_MISS,
 	CACHE_WHY_VARY_MISS,
 	CACHE_WHY_STALE,
-	CACHE_WHY_REQUEST,  /* fwd=request: no-cache, max-age and the like */
+	CACHE_WHY_REQUEST, /* fwd=request: no-cache, max-age and the like */
 	CACHE_WHY_METHOD,
-	CACHE_WHY_BYPASS,   /* no-store, If-Match, ... */
+	CACHE_WHY_BYPASS, /* no-store, If-Match, ... */
 	CACHE_WHY_PARTIAL,
 	CACHE_WHY_NO_CACHE, /* stored, but to be asked about each time */
 };

@@ -10,7 +10,7 @@
 #include "larder/err.h"
 
 enum {
-	CACHE_MUST_REVALIDATE = 1, /* must-, proxy-revalidate, s-maxage */
+	CACHE_MUST_REVALIDATE = 1,   /* must-, proxy-revalidate, s-maxage */
 	CACHE_ALWAYS_REVALIDATE = 2, /* no-cache */
 	CACHE_HEURISTIC = 4,	     /* the lifetime is a guess */
 	CACHE_IMMUTABLE = 8,
@@ -28,14 +28,14 @@ struct cache_meta {
 	int64_t initial_age;   /* corrected_initial_age, RFC 9111 4.2.3 */
 	int64_t lifetime;      /* freshness lifetime, 4.2.1 */
 	int64_t stale_while_revalidate, stale_if_error; /* CACHE_NOT_GIVEN */
-	int64_t last_modified; /* seconds or HTTP_DATE_INVALID */
-	struct bytes etag;     /* with W/ and quotes; n == 0: none */
+	int64_t last_modified;		 /* seconds or HTTP_DATE_INVALID */
+	struct bytes etag;		 /* with W/ and quotes; n == 0: none */
 	struct bytes last_modified_text; /* as received, to be echoed */
 };
 
 /* Compact, versioned. p == NULL when the arena is full. */
-struct bytes cache_meta_encode(const struct cache_meta *meta,
-    struct arena *arena);
+struct bytes cache_meta_encode(
+    const struct cache_meta *meta, struct arena *arena);
 /* Views point into `in`. LARDER_DAMAGED: it is not one. */
 int cache_meta_decode(struct bytes in, struct cache_meta *out);
 

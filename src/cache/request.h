@@ -10,16 +10,16 @@
 struct cache_request {
 	const struct http_head *head;
 	struct cache_control control;
-	bool authorized;  /* Authorization */
-	bool conditional; /* If-None-Match or If-Modified-Since */
+	bool authorized;   /* Authorization */
+	bool conditional;  /* If-None-Match or If-Modified-Since */
 	bool precondition; /* If-Match or If-Unmodified-Since: the origin's */
-	bool ranged;	  /* one Range field, GET */
-	bool partial;	  /* ranged, and not just "bytes=0-" */
-	bool content;	  /* has a body, which is in no key */
+	bool ranged;	   /* one Range field, GET */
+	bool partial;	   /* ranged, and not just "bytes=0-" */
+	bool content;	   /* has a body, which is in no key */
 };
 
-void cache_request_init(struct cache_request *out,
-    const struct http_head *head);
+void cache_request_init(
+    struct cache_request *out, const struct http_head *head);
 
 /* What the admin wants of this request's URL. */
 struct cache_policy {

@@ -32,17 +32,17 @@ int cache_select_304(const struct http_head *not_modified,
 int cache_freshen(const struct cache_request *request, struct bytes stored_form,
     const struct cache_stored *stored, const struct http_head *not_modified,
     int64_t request_time, int64_t response_time,
-    const struct cache_policy *policy, struct arena *arena,
-    struct bytes *form, struct cache_admission *admission);
+    const struct cache_policy *policy, struct arena *arena, struct bytes *form,
+    struct cache_admission *admission);
 
 /* Does this 200 to a HEAD agree with the stored GET's (RFC 9111 4.3.5)? If not,
  * the stored one is to be invalidated, else freshened. */
-bool cache_head_agrees(const struct http_head *response,
-    const struct cache_stored *stored);
+bool cache_head_agrees(
+    const struct http_head *response, const struct cache_stored *stored);
 
 /* Does this response to a request with this method invalidate the target
  * (RFC 9111 4.4)? */
-bool cache_invalidates(const struct http_head *request,
-    const struct http_head *response);
+bool cache_invalidates(
+    const struct http_head *request, const struct http_head *response);
 
 #endif

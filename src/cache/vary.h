@@ -14,8 +14,8 @@ int cache_variant(const struct http_head *request,
     const struct http_head *response, struct arena *arena, struct bytes *out);
 
 /* Would this request be answered by it? Malformed bytes: no. */
-bool cache_variant_matches(struct bytes variant,
-    const struct http_head *request, struct arena *arena);
+bool cache_variant_matches(
+    struct bytes variant, const struct http_head *request, struct arena *arena);
 
 /* For people: "Accept-Encoding: gzip; Accept-Language: (none)". */
 struct bytes cache_variant_text(struct bytes variant, struct arena *arena);

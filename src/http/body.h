@@ -15,18 +15,18 @@ enum http_framing {
 };
 
 /* Trailer sections above this many bytes are refused. */
-#define HTTP_TRAILERS_MAX 8192
+#define HTTP_TRAILERS_MAX  8192
 /* Chunk extensions above this many bytes a body are refused. */
 #define HTTP_CHUNK_EXT_MAX 16384
 
 /* Takes a body apart; embedded. */
 struct http_body {
 	enum http_framing framing;
-	uint64_t left;	/* LENGTH: bytes to come; CHUNKED: of this chunk */
-	uint64_t total; /* body bytes seen */
-	int state;	/* body.c's */
+	uint64_t left;	 /* LENGTH: bytes to come; CHUNKED: of this chunk */
+	uint64_t total;	 /* body bytes seen */
+	int state;	 /* body.c's */
 	uint32_t digits; /* of this chunk's size; bounded */
-	uint32_t extra;	/* extension bytes seen; bounded */
+	uint32_t extra;	 /* extension bytes seen; bounded */
 	uint32_t trailers_size; /* bytes kept */
 	uint32_t trailers_line; /* of the line that is coming, behind them */
 	uint32_t trailers_seen; /* dropped ones counted in; bounded */
@@ -38,8 +38,8 @@ struct http_body {
 int http_body_of_request(const struct http_head *head, struct http_body *out,
     struct http_fault *fault);
 /* Of the (final or interim) response to a request with this method. */
-int http_body_of_response(const struct http_head *head,
-    enum http_method method, struct http_body *out, struct http_fault *fault);
+int http_body_of_response(const struct http_head *head, enum http_method method,
+    struct http_body *out, struct http_fault *fault);
 
 /*
  * Takes from `in`: *used of its bytes are done with, of which *data (a view
@@ -47,10 +47,10 @@ int http_body_of_response(const struct http_head *head,
  * LARDER_AGAIN: all is used, more is needed. LARDER_ABSENT: the body, its
  * trailers included, is complete; bytes behind *used are not its.
  * LARDER_INVALID: broken chunks, a trailer that must not be one, a bound
- * passed. LARDER_NOMEM: no memory for trailers.
+ * passed, no memory for trailers.
  */
-int http_body_next(struct http_body *body, struct bytes in, size_t *used,
-    struct bytes *data);
+int http_body_next(
+    struct http_body *body, struct bytes in, size_t *used, struct bytes *data);
 
 /* The connection ended in order: is the body complete by that? */
 bool http_body_ends_here(const struct http_body *body);

@@ -197,7 +197,7 @@ trailer_byte(struct http_body *body, char c)
 	if (body->trailers == NULL) {
 		body->trailers = malloc(HTTP_TRAILERS_MAX);
 		if (body->trailers == NULL)
-			return LARDER_NOMEM;
+			return LARDER_INVALID;
 	}
 	/* size + line <= seen <= HTTP_TRAILERS_MAX */
 	body->trailers[body->trailers_size + body->trailers_line++] = c;

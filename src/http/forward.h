@@ -8,15 +8,16 @@
 #include "http/head.h"
 
 /*
- * May this field be passed on (and stored)? Not if it is hop-by-hop (Connection,
- * Keep-Alive, Proxy-Connection, Proxy-Authenticate, Proxy-Authorization,
- * Proxy-Authentication-Info, TE, Trailer, Transfer-Encoding, Upgrade,
- * HTTP2-Settings), nor if Connection names it, but for fields that must not be
- * dropped that way (Cache-Control, Host, Content-Length, Authorization, ...:
- * the list stands in forward.c with its reason).
+ * May this field be passed on (and stored)? Not if it is hop-by-hop
+ * (Connection, Keep-Alive, Proxy-Connection, Proxy-Authenticate,
+ * Proxy-Authorization, Proxy-Authentication-Info, TE, Trailer,
+ * Transfer-Encoding, Upgrade, HTTP2-Settings), nor if Connection names it, but
+ * for fields that must not be dropped that way (Cache-Control, Host,
+ * Content-Length, Authorization, ...: the list stands in forward.c with its
+ * reason).
  */
-bool http_field_passes(const struct http_head *head,
-    const struct http_field *field);
+bool http_field_passes(
+    const struct http_head *head, const struct http_field *field);
 
 /* Grows in an arena. After a failure everything else is a no-op, `failed` is
  * set, and http_out_done() gives p == NULL. */
@@ -32,8 +33,8 @@ void http_out_bytes(struct http_out *out, struct bytes b);
 void http_out_str(struct http_out *out, const char *s);
 void http_out_u64(struct http_out *out, uint64_t n);
 /* "Name: value\r\n" */
-void http_out_field(struct http_out *out, struct bytes name,
-    struct bytes value);
+void http_out_field(
+    struct http_out *out, struct bytes name, struct bytes value);
 struct bytes http_out_done(struct http_out *out);
 
 #endif

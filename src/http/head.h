@@ -26,54 +26,54 @@ enum http_method {
 };
 
 /* Fields that larder itself looks at. At most 64: a set is a uint64_t. */
-#define HTTP_FIELDS(X)                                                        \
-	X(ACCEPT, "Accept")                                                   \
-	X(ACCEPT_ENCODING, "Accept-Encoding")                                 \
-	X(ACCEPT_LANGUAGE, "Accept-Language")                                 \
-	X(ACCEPT_RANGES, "Accept-Ranges")                                     \
-	X(AGE, "Age")                                                         \
-	X(AUTHORIZATION, "Authorization")                                     \
-	X(CACHE_CONTROL, "Cache-Control")                                     \
-	X(CACHE_STATUS, "Cache-Status")                                       \
-	X(CDN_CACHE_CONTROL, "CDN-Cache-Control")                             \
-	X(CONNECTION, "Connection")                                           \
-	X(CONTENT_ENCODING, "Content-Encoding")                               \
-	X(CONTENT_LENGTH, "Content-Length")                                   \
-	X(CONTENT_LOCATION, "Content-Location")                               \
-	X(CONTENT_RANGE, "Content-Range")                                     \
-	X(CONTENT_TYPE, "Content-Type")                                       \
-	X(COOKIE, "Cookie")                                                   \
-	X(DATE, "Date")                                                       \
-	X(ETAG, "ETag")                                                       \
-	X(EXPECT, "Expect")                                                   \
-	X(EXPIRES, "Expires")                                                 \
-	X(HOST, "Host")                                                       \
-	X(HTTP2_SETTINGS, "HTTP2-Settings")                                   \
-	X(IF_MATCH, "If-Match")                                               \
-	X(IF_MODIFIED_SINCE, "If-Modified-Since")                             \
-	X(IF_NONE_MATCH, "If-None-Match")                                     \
-	X(IF_RANGE, "If-Range")                                               \
-	X(IF_UNMODIFIED_SINCE, "If-Unmodified-Since")                         \
-	X(KEEP_ALIVE, "Keep-Alive")                                           \
-	X(LAST_MODIFIED, "Last-Modified")                                     \
-	X(LOCATION, "Location")                                               \
-	X(MAX_FORWARDS, "Max-Forwards")                                       \
-	X(PRAGMA, "Pragma")                                                   \
-	X(PROXY_AUTHENTICATE, "Proxy-Authenticate")                           \
-	X(PROXY_AUTHENTICATION_INFO, "Proxy-Authentication-Info")             \
-	X(PROXY_AUTHORIZATION, "Proxy-Authorization")                         \
-	X(PROXY_CONNECTION, "Proxy-Connection")                               \
-	X(RANGE, "Range")                                                     \
-	X(REFERER, "Referer")                                                 \
-	X(SET_COOKIE, "Set-Cookie")                                           \
-	X(TE, "TE")                                                           \
-	X(TRAILER, "Trailer")                                                 \
-	X(TRANSFER_ENCODING, "Transfer-Encoding")                             \
-	X(UPGRADE, "Upgrade")                                                 \
-	X(USER_AGENT, "User-Agent")                                           \
-	X(VARY, "Vary")                                                       \
-	X(VIA, "Via")                                                         \
-	X(WWW_AUTHENTICATE, "WWW-Authenticate")                               \
+#define HTTP_FIELDS(X)                                            \
+	X(ACCEPT, "Accept")                                       \
+	X(ACCEPT_ENCODING, "Accept-Encoding")                     \
+	X(ACCEPT_LANGUAGE, "Accept-Language")                     \
+	X(ACCEPT_RANGES, "Accept-Ranges")                         \
+	X(AGE, "Age")                                             \
+	X(AUTHORIZATION, "Authorization")                         \
+	X(CACHE_CONTROL, "Cache-Control")                         \
+	X(CACHE_STATUS, "Cache-Status")                           \
+	X(CDN_CACHE_CONTROL, "CDN-Cache-Control")                 \
+	X(CONNECTION, "Connection")                               \
+	X(CONTENT_ENCODING, "Content-Encoding")                   \
+	X(CONTENT_LENGTH, "Content-Length")                       \
+	X(CONTENT_LOCATION, "Content-Location")                   \
+	X(CONTENT_RANGE, "Content-Range")                         \
+	X(CONTENT_TYPE, "Content-Type")                           \
+	X(COOKIE, "Cookie")                                       \
+	X(DATE, "Date")                                           \
+	X(ETAG, "ETag")                                           \
+	X(EXPECT, "Expect")                                       \
+	X(EXPIRES, "Expires")                                     \
+	X(HOST, "Host")                                           \
+	X(HTTP2_SETTINGS, "HTTP2-Settings")                       \
+	X(IF_MATCH, "If-Match")                                   \
+	X(IF_MODIFIED_SINCE, "If-Modified-Since")                 \
+	X(IF_NONE_MATCH, "If-None-Match")                         \
+	X(IF_RANGE, "If-Range")                                   \
+	X(IF_UNMODIFIED_SINCE, "If-Unmodified-Since")             \
+	X(KEEP_ALIVE, "Keep-Alive")                               \
+	X(LAST_MODIFIED, "Last-Modified")                         \
+	X(LOCATION, "Location")                                   \
+	X(MAX_FORWARDS, "Max-Forwards")                           \
+	X(PRAGMA, "Pragma")                                       \
+	X(PROXY_AUTHENTICATE, "Proxy-Authenticate")               \
+	X(PROXY_AUTHENTICATION_INFO, "Proxy-Authentication-Info") \
+	X(PROXY_AUTHORIZATION, "Proxy-Authorization")             \
+	X(PROXY_CONNECTION, "Proxy-Connection")                   \
+	X(RANGE, "Range")                                         \
+	X(REFERER, "Referer")                                     \
+	X(SET_COOKIE, "Set-Cookie")                               \
+	X(TE, "TE")                                               \
+	X(TRAILER, "Trailer")                                     \
+	X(TRANSFER_ENCODING, "Transfer-Encoding")                 \
+	X(UPGRADE, "Upgrade")                                     \
+	X(USER_AGENT, "User-Agent")                               \
+	X(VARY, "Vary")                                           \
+	X(VIA, "Via")                                             \
+	X(WWW_AUTHENTICATE, "WWW-Authenticate")                   \
 	X(X_FORWARDED_FOR, "X-Forwarded-For")
 
 enum http_field_id {
@@ -98,7 +98,7 @@ struct http_head {
 	int status; /* 100 to 999; 0 in a request */
 	struct bytes reason;
 	/* of both */
-	int minor; /* HTTP/1.minor: 0, or 1 for all above */
+	int minor;		   /* HTTP/1.minor: 0, or 1 for all above */
 	struct http_field *fields; /* in the arena, in order received */
 	unsigned count;
 	uint64_t present; /* bit of each known field that occurs */
@@ -165,8 +165,8 @@ bool http_method_idempotent(enum http_method method);
 
 bool http_is_token(struct bytes b);
 
-#define http_each_field(pos, head)                                            \
-	for (const struct http_field *pos = (head)->fields;                   \
+#define http_each_field(pos, head)                          \
+	for (const struct http_field *pos = (head)->fields; \
 	     pos < (head)->fields + (head)->count; pos++)
 
 #endif

@@ -29,8 +29,8 @@ bool http_param(struct bytes element, struct bytes *name, struct bytes *value,
     bool *quoted);
 
 /* Does the list hold this token, case-insensitive? */
-bool http_list_has(const struct http_head *head, enum http_field_id id,
-    struct bytes token);
+bool http_list_has(
+    const struct http_head *head, enum http_field_id id, struct bytes token);
 
 /* Splits "coding[;q=0.5]" (RFC 9110 12.4.2; a language range likewise); *weight
  * in thousandths, 1000 if there is none. False if malformed. */

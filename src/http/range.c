@@ -86,24 +86,16 @@ resolve(
 	return true;
 }
 
-/* 14.2 lets ignore what costs more than the whole would: overlapping ranges,
- * or as many bytes. */
+/* 14.2 lets ignore what costs more than the whole would. Ranges that do not
+ * overlap are never more bytes than it. */
 static bool
-absurd(const struct http_ranges *r, uint64_t length)
+overlap(const struct http_ranges *r)
 {
-	uint64_t sum = 0;
-
-	if (r->count < 2)
-		return false;
-	for (unsigned i = 0; i < r->count; i++) {
-		sum += r->range[i].to - r->range[i].from;
-		if (sum > length)
-			return true;
+	for (unsigned i = 0; i < r->count; i++)
 		for (unsigned j = 0; j < i; j++)
 			if (r->range[i].from < r->range[j].to &&
 			    r->range[j].from < r->range[i].to)
 				return true;
-	}
 	return false;
 }
 
@@ -126,7 +118,7 @@ http_range_resolve(struct bytes value, uint64_t length, struct http_ranges *out)
 		if (resolve(&spec, length, &out->range[out->count]))
 			out->count++;
 	}
-	if (asked == 0 || absurd(out, length))
+	if (asked == 0 || overlap(out))
 		goto ignore;
 	return out->count > 0 ? HTTP_RANGE_PARTS : HTTP_RANGE_NONE;
 ignore:

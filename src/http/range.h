@@ -35,12 +35,12 @@ struct http_range_spec {
 bool http_range_single(struct bytes value, struct http_range_spec *out);
 
 /* Range's value against a representation of `length` bytes. */
-enum http_range_verdict http_range_resolve(struct bytes value, uint64_t length,
-    struct http_ranges *out);
+enum http_range_verdict http_range_resolve(
+    struct bytes value, uint64_t length, struct http_ranges *out);
 
 /* Content-Range: "bytes a-b/len" into from, to (exclusive) and *length
  * (UINT64_MAX for "*"). LARDER_INVALID otherwise. */
-int http_content_range(struct bytes value, struct http_range *out,
-    uint64_t *length);
+int http_content_range(
+    struct bytes value, struct http_range *out, uint64_t *length);
 
 #endif

@@ -17,13 +17,13 @@ enum http_form {
 
 struct http_target {
 	enum http_form form;
-	bool tls;	    /* scheme https */
-	struct bytes host;  /* lower case, without brackets; "" if there is
-			     * none (HTTP/1.0 without Host) */
-	bool v6;	    /* host is an IPv6 literal */
-	uint16_t port;	    /* the scheme's own if none was written */
-	struct bytes path;  /* with query, starting in "/", as received ("/"
-			     * for an empty one, "*" in asterisk form) */
+	bool tls;	   /* scheme https */
+	struct bytes host; /* lower case, without brackets; "" if there is
+			    * none (HTTP/1.0 without Host) */
+	bool v6;	   /* host is an IPv6 literal */
+	uint16_t port;	   /* the scheme's own if none was written */
+	struct bytes path; /* with query, starting in "/", as received ("/"
+			    * for an empty one, "*" in asterisk form) */
 };
 
 /*
@@ -46,12 +46,12 @@ int http_target_of_url(struct bytes url, struct arena *arena,
     struct http_target *out, const char **why);
 
 /* Same scheme, host and port. */
-bool http_target_same_origin(const struct http_target *a,
-    const struct http_target *b);
+bool http_target_same_origin(
+    const struct http_target *a, const struct http_target *b);
 
 /* "host", "host:8080", "[::1]:8080": the port left out where it is the
  * scheme's. For Host. */
-struct bytes http_target_authority(const struct http_target *target,
-    struct arena *arena);
+struct bytes http_target_authority(
+    const struct http_target *target, struct arena *arena);
 
 #endif

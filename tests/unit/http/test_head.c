@@ -261,6 +261,35 @@ limits_say_414_and_431(void **state)
 	}
 }
 
+/* Whoever parses without having scanned has the same limits. */
+static void
+parsing_holds_the_limits_too(void **state)
+{
+	const struct http_limits limits = {.line = 20, .head = 60, .fields = 3};
+	struct bytes in = BYTES("GET /2345678 HTTP/1.1\r\n\r\n");
+	struct http_fault fault = {0, NULL};
+	size_t scanned = 0, size;
+	struct http_head head;
+	struct arena a;
+
+	(void)state;
+	arena_init(&a, 1 << 16);
+	assert_int_equal(
+	    http_parse_request(in, &limits, &a, &head, &fault), LARDER_TOOBIG);
+	assert_int_equal(fault.status, 414);
+	in = BYTES("GET / HTTP/1.1\r\nA: 345678901234567890123456789012345678"
+		   "90\r\n\r\n");
+	assert_int_equal(
+	    http_parse_request(in, &limits, &a, &head, &fault), LARDER_TOOBIG);
+	assert_int_equal(fault.status, 431);
+	/* A fifth empty line is refused by the scan, before more comes. */
+	in = BYTES("\r\n\r\n\r\n\r\n\r\n");
+	assert_int_equal(
+	    http_head_scan(in, &limits, true, &scanned, &size, &fault),
+	    LARDER_INVALID);
+	arena_release(&a);
+}
+
 static void
 many_fields_move_to_the_arena(void **state)
 {
@@ -456,6 +485,7 @@ main(void)
 	    cmocka_unit_test(responses_are_good_or_502),
 	    cmocka_unit_test(scan_does_not_depend_on_pieces),
 	    cmocka_unit_test(limits_say_414_and_431),
+	    cmocka_unit_test(parsing_holds_the_limits_too),
 	    cmocka_unit_test(many_fields_move_to_the_arena),
 	    cmocka_unit_test(a_flood_of_connection_options_is_refused),
 	    cmocka_unit_test(request_is_taken_apart),
