@@ -71,7 +71,8 @@ absolute(struct bytes url, struct arena *arena, struct http_target *out,
 		return LARDER_INVALID;
 	}
 	/* What apt users of apt-cacher-ng write. */
-	if (!out->tls && bytes_starts(url, wrapped)) {
+	if (!out->tls && url.n >= wrapped.n &&
+	    bytes_ieq(bytes_of(url.p, wrapped.n), wrapped)) {
 		out->tls = true;
 		url = bytes_skip(url, wrapped.n);
 	}

@@ -321,6 +321,30 @@ answer_own(struct exchange *x, int status, const char *detail, const char *text)
 	    detail, html, b);
 }
 
+struct bytes
+answer_without_host(
+    struct arena *arena, const char *sentence, struct bytes host)
+{
+	const struct bytes instead = BYTES("the origin");
+	struct bytes rest = bytes_str(sentence);
+	struct http_out out;
+
+	http_out_init(&out, arena, rest.n + 64);
+	while (rest.n > 0) {
+		size_t n = 1;
+
+		if (host.n > 0 && bytes_starts(rest, host)) {
+			http_out_bytes(&out, instead);
+			n = host.n;
+		} else {
+			http_out_bytes(&out, bytes_of(rest.p, 1));
+		}
+		rest = bytes_skip(rest, n);
+	}
+	http_out_bytes(&out, bytes_of("", 1));
+	return http_out_done(&out);
+}
+
 enum step
 answer_fault(struct exchange *x, const struct http_fault *fault)
 {

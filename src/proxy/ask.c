@@ -122,7 +122,7 @@ ask_write(struct fetch *f)
 	if (f->action == CACHE_REVALIDATE && !f->unconditional)
 		cache_conditions(&out, f->stored, f->stored_count, f->chosen);
 	write_body_framing(f, &out);
-	via_write(&out, proxy_id(f->w->proxy));
+	via_write(&out, f->request.minor, proxy_id(f->w->proxy));
 	http_out_str(&out, "\r\n");
 	f->ask = http_out_done(&out);
 	return f->ask.p == NULL ? LARDER_NOMEM : 0;

@@ -89,12 +89,6 @@ decide(struct exchange *x)
 
 	cache_decide(&x->request, x->stored, x->found.count, worker_now(x->w),
 	    &x->policy, &x->arena, d);
-	/* A body that is not in the key could shape the answer. */
-	if (x->body.framing != HTTP_BODY_NONE && !http_body_done(&x->body)) {
-		d->action = CACHE_PASS;
-		if (d->why == CACHE_WHY_HIT)
-			d->why = CACHE_WHY_BYPASS;
-	}
 	x->note_status = (struct cache_status){
 	    .fwd = cache_why_token(d->why),
 	    .detail = d->detail,
@@ -251,7 +245,6 @@ stale_helps(const struct exchange *x, const struct flight_result *r)
 	int chosen = x->decision.chosen;
 
 	return origin_failed(r) && r->status != 403 && chosen >= 0 &&
-	       x->decision.action == CACHE_REVALIDATE &&
 	       cache_may_serve_stale(&x->request, &x->stored[chosen].meta,
 		   worker_now(x->w), &x->policy);
 }

@@ -146,6 +146,10 @@ enum step record_step(struct exchange *x);
  */
 enum step answer_own(
     struct exchange *x, int status, const char *detail, const char *text);
+/* A sentence with "the origin" for the host that was asked for: what a
+ * client sees echoes nothing of its request. */
+struct bytes answer_without_host(
+    struct arena *arena, const char *sentence, struct bytes host);
 /* Likewise; the connection ends with it. */
 enum step answer_fault(struct exchange *x, const struct http_fault *fault);
 /* A head of our own in full, and a body. */

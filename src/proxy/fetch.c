@@ -232,21 +232,26 @@ on_connected(
     void *arg, int err, struct conn *conn, bool reused, const char *why)
 {
 	struct fetch *f = arg;
+	struct bytes text;
 
 	check_magic(f, FETCH_MAGIC);
 	f->wait = NULL;
-	if (err == 0)
+	if (err == 0) {
 		use_conn(f, conn, reused);
-	else if (err == LARDER_REFUSED)
-		fetch_fail(f, 403, "destination-refused", why);
+		return;
+	}
+	log_debug("no connection for %.*s: %s", BYTES_FMT(f->key), why);
+	text = answer_without_host(&f->arena, why, f->origin.host);
+	if (err == LARDER_REFUSED)
+		fetch_fail(f, 403, "destination-refused", text.p);
 	else if (err == LARDER_TIMEOUT)
-		fetch_fail(f, 504, "connect-timeout", why);
+		fetch_fail(f, 504, "connect-timeout", text.p);
 	else if (err == LARDER_NONAME)
-		fetch_fail(f, 502, "no-such-host", why);
+		fetch_fail(f, 502, "no-such-host", text.p);
 	else if (err == LARDER_TLS)
-		fetch_fail(f, 502, "tls", why);
+		fetch_fail(f, 502, "tls", text.p);
 	else
-		fetch_fail(f, 502, "connect-failed", why);
+		fetch_fail(f, 502, "connect-failed", text.p);
 }
 
 static bool

@@ -142,7 +142,7 @@ create_blob(
 static void
 drop_superseded(struct fetch *f)
 {
-	if (f->action == CACHE_REVALIDATE && f->response.status < 500 &&
+	if (f->action != CACHE_PASS && f->response.status < 500 &&
 	    f->chosen >= 0)
 		store_remove(
 		    proxy_store(f->w->proxy), f->key, f->records[f->chosen].id);

@@ -244,7 +244,7 @@ on_connected(
 	}
 	x->tunnel = NULL;
 	discard(t);
-	text = arena_copy(&x->arena, bytes_str(why));
+	text = answer_without_host(&x->arena, why, x->target.host);
 	if (err == LARDER_REFUSED) {
 		x->result = RESULT_DENIED;
 		x->step = answer_own(x, 403, "destination-refused", text.p);

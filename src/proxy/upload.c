@@ -95,7 +95,7 @@ upload_some(struct fetch *f)
 	}
 	stage_data(f, data);
 	conn_consume(conn, used);
-	if (err == LARDER_ABSENT)
+	if (err == LARDER_ABSENT || http_body_done(&x->body))
 		stage_end(f);
 	else if (err == LARDER_AGAIN && used == 0) {
 		/* The start of something: more is needed to tell. */

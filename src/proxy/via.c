@@ -5,9 +5,10 @@
 #include "proxy/via.h"
 
 void
-via_write(struct http_out *out, const char *id)
+via_write(struct http_out *out, int minor, const char *id)
 {
-	http_out_str(out, "Via: 1.1 larder (");
+	http_out_str(
+	    out, minor == 0 ? "Via: 1.0 larder (" : "Via: 1.1 larder (");
 	http_out_str(out, id);
 	http_out_str(out, ")\r\n");
 }

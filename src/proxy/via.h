@@ -9,8 +9,8 @@
 
 #include "http/forward.h"
 
-/* "Via: 1.1 larder (id)\r\n" */
-void via_write(struct http_out *out, const char *id);
+/* "Via: 1.1 larder (id)\r\n"; received over HTTP/1.minor. */
+void via_write(struct http_out *out, int minor, const char *id);
 
 /*
  * Has it been here before? By our own id; or by the name without any comment,

@@ -69,7 +69,7 @@ knows_what_it_writes(void **state)
 	(void)state;
 	arena_init(&arena, 4096);
 	http_out_init(&out, &arena, 64);
-	via_write(&out, "0123456789abcdef");
+	via_write(&out, 1, "0123456789abcdef");
 	line = http_out_done(&out);
 	snprintf(text, sizeof(text), "%.*s", BYTES_FMT(line));
 	assert_string_equal(text, "Via: 1.1 larder (0123456789abcdef)\r\n");
