@@ -245,7 +245,7 @@ open_proxy(struct daemon *d, char why[WHY_MAX])
 static int
 open_server(struct daemon *d, char why[WHY_MAX])
 {
-	struct server_options options = {d->loop, d->proxy, d->store,
+	struct server_options options = {d->loop, &d->proxy, d->store,
 	    d->conf->admin_socket, &d->counters, reload_for_admin, d};
 	int rc = server_open(&d->server, &options, why, WHY_MAX);
 
@@ -269,16 +269,18 @@ open_all(struct daemon *d)
 	loop_timer_init(&d->save, d->loop, on_save, d);
 	rc = open_store(d, why);
 	if (rc == 0)
-		rc = open_proxy(d, why);
-	if (rc == 0)
 		rc = open_server(d, why);
+	if (rc == 0)
+		rc = open_proxy(d, why);
 	if (rc != 0)
 		return rc;
 	rc = add_signals(d);
 	if (rc == 0)
 		rc = proxy_start(d->proxy);
-	if (rc < 0)
+	if (rc < 0) {
 		log_errorx("it cannot start: %s", larder_strerror(rc));
+		proxy_drain(d->proxy); /* those that have started */
+	}
 	return rc;
 }
 

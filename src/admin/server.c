@@ -94,8 +94,8 @@ on_stats(struct server *s, struct evhttp_request *request)
 	struct counters_now now = {
 	    .uptime = (clock_mono_ms() - s->started) / 1000};
 
-	proxy_stats(o->proxy, now.current);
-	proxy_gauges(o->proxy, &now.connections, &now.flights);
+	proxy_stats(*o->proxy, now.current);
+	proxy_gauges(*o->proxy, &now.connections, &now.flights);
 	reply(request, 200, counters_report(o->counters, &now, o->store));
 }
 
@@ -168,7 +168,7 @@ submit(struct server *s, struct evhttp_request *request, job_fn *job)
 	}
 	p->request = request;
 	p->task.job = job;
-	p->task.conf = proxy_conf(s->options.proxy);
+	p->task.conf = proxy_conf(*s->options.proxy);
 	p->task.done = on_done;
 	evhttp_connection_set_closecb(
 	    evhttp_request_get_connection(request), on_left, p);

@@ -17,7 +17,9 @@ struct server;
 
 struct server_options {
 	struct loop *loop;
-	struct proxy *proxy;
+	/* *proxy is set before the loop runs: the socket is there before the
+	 * proxy's, so that who reaches the proxy reaches the server too. */
+	struct proxy *const *proxy;
 	struct store *store;
 	const char *socket;
 	const struct counters *counters;
