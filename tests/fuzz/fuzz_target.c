@@ -11,12 +11,15 @@ check_target(const struct http_target *t, struct arena *arena)
 	const char *why;
 
 	check(key.p != NULL && t->path.n > 0 && t->path.p[0] == '/');
+	check(cache_key_host_is(key, http_target_authority(t, arena)));
+	check(cache_key_glob(BYTES("*"), key));
+	/* Typed as a URL, that is the marker of apt-cacher-ng's users. */
+	if (bytes_starts(key, BYTES("http://https///")))
+		return;
 	check(http_target_of_url(key, arena, &again, &why) == 0);
 	check(http_target_same_origin(t, &again));
 	check(bytes_eq(t->path, again.path));
 	check(bytes_eq(cache_key(&again, arena), key));
-	check(cache_key_host_is(key, http_target_authority(t, arena)));
-	check(cache_key_glob(BYTES("*"), key));
 }
 
 int
@@ -30,7 +33,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	arena_init(&arena, 1 << 22);
 	if (http_target_of_url(url, &arena, &base, &why) == 0) {
-		/* "HTTPS" as a host is spelt away by its key's lower case. */
 		check_target(&base, &arena);
 		if (http_target_resolve(&base, reference, &arena, &t) == 0)
 			check_target(&t, &arena);

@@ -46,6 +46,9 @@ static const struct {
     GOOD("GET http://HTTPS///h/p HTTP/1.1", HH, ABSOLUTE, 1, 0, 443, "h", "/p"),
     GOOD("GET http://HTTPS///h:8443/p HTTP/1.1", "Host: HTTPS\r\n", ABSOLUTE, 1,
 	0, 8443, "h", "/p"),
+    GOOD("GET http://https///h/p HTTP/1.1", HH, ABSOLUTE, 1, 0, 443, "h", "/p"),
+    GOOD("GET http://https:80///h/p HTTP/1.1", HH, ABSOLUTE, 0, 0, 80, "https",
+	"///h/p"),
     GOOD("GET http://https/p HTTP/1.1", HH, ABSOLUTE, 0, 0, 80, "https", "/p"),
     /* RFC 9112 3.2.4 */
     GOOD("OPTIONS * HTTP/1.1", HH, ASTERISK, 0, 0, 80, "h", "*"),
