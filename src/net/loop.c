@@ -43,6 +43,9 @@ struct loop {
 	struct epoll_event events[EVENTS_A_TURN];
 };
 
+/* Whose loop_run() this thread is in. */
+static _Thread_local struct loop *current;
+
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void
@@ -179,6 +182,7 @@ run_tasks(struct loop *loop)
 void
 loop_run(struct loop *loop)
 {
+	current = loop;
 	while (!loop->stopped) {
 		int flags = list_empty(&loop->tasks)
 				? EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY
@@ -198,6 +202,13 @@ loop_run(struct loop *loop)
 	}
 	loop->in_turn = false;
 	loop->stopped = false;
+	current = NULL;
+}
+
+bool
+loop_is_current(const struct loop *loop)
+{
+	return current == loop;
 }
 
 void

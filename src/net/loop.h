@@ -33,6 +33,9 @@ void loop_run(struct loop *loop);
 /* From the loop's own thread (from others: post a note that calls it). */
 void loop_stop(struct loop *loop);
 
+/* Is the caller in this loop's loop_run()? From any thread. */
+bool loop_is_current(const struct loop *loop);
+
 struct event_base *loop_base(struct loop *loop);
 
 /* The time of this turn: taken when the events came in. */

@@ -5,7 +5,8 @@
  *
  * Always:
  *   - A note is in `notes` or `running` if and only if it is `posted`.
- *   - One write a batch: only the post that finds `notes` empty writes.
+ *   - One wake a batch: only the post that finds `notes` empty wakes. From
+ *     another thread that is a write, from the loop's own a task of this turn.
  *   - `posted` is cleared before the note's function runs, so that a post from
  *     then on calls it again.
  */
@@ -28,16 +29,16 @@ struct mailbox {
 	struct list running; /* the batch at which the loop is */
 	int fd;
 	struct event *event;
+	struct loop *loop;
+	struct loop_task task;
 };
 
 static void
-on_post(evutil_socket_t fd, short what, void *arg)
+on_task(void *arg)
 {
 	struct mailbox *box = arg;
 	struct list *node;
 
-	(void)fd;
-	(void)what;
 	pthread_mutex_lock(&box->lock);
 	list_splice(&box->running, &box->notes);
 	while ((node = list_shift(&box->running))) {
@@ -52,6 +53,14 @@ on_post(evutil_socket_t fd, short what, void *arg)
 	pthread_mutex_unlock(&box->lock);
 }
 
+static void
+on_post(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	on_task(arg);
+}
+
 int
 mailbox_new(struct mailbox **out, struct loop *loop)
 {
@@ -62,6 +71,8 @@ mailbox_new(struct mailbox **out, struct loop *loop)
 		return LARDER_NOMEM;
 	list_init(&box->notes);
 	list_init(&box->running);
+	loop_task_init(&box->task, on_task, box);
+	box->loop = loop;
 	box->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (box->fd < 0) {
 		free(box);
@@ -97,6 +108,7 @@ mailbox_free(struct mailbox **out)
 		return;
 	if (box->event)
 		event_free(box->event);
+	loop_task_stop(&box->task);
 	pthread_mutex_lock(&box->lock);
 	drop(&box->notes);
 	drop(&box->running);
@@ -133,7 +145,9 @@ mailbox_post(void *arg)
 	}
 	/* Under the lock: once the note ran, its poster may be gone, and the
 	 * mailbox with it. */
-	if (first)
+	if (first && loop_is_current(box->loop))
+		loop_task_start(box->loop, &box->task);
+	else if (first)
 		while (write(box->fd, &one, sizeof(one)) < 0 && errno == EINTR)
 			;
 	pthread_mutex_unlock(&box->lock);
