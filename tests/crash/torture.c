@@ -3,12 +3,13 @@
  * kills it; and checks what a killed one left. Links storage/ and base/ alone.
  *
  *   torture run PATH SIZE SEED    works; a line of what it did on its output
- *   torture check PATH SIZE LOG   opens, and holds what is there against LOG
+ *   torture check PATH SIZE LOG MS
+ *                                 opens, and holds what is there against LOG
  *
  * Objects. Key "key/K"; version V is in the head, the meta and, as the seed of
  * its bytes, in the body: "K V LENGTH". The log: "MS put K V LENGTH",
  * "MS update K V", "MS remove K", written before the next step begins, with
- * the time at which it was done. What was done more than two seconds before
+ * the time at which it was done. What was done more than MS before
  * the last line must be there, or have been evicted whole; what is there must
  * be some version that the log knows, byte for byte.
  */
@@ -24,9 +25,8 @@
 #include "larder/clock.h"
 #include "larder/store.h"
 
-#define KEYS	 400u
-#define MIB	 (1024u * 1024)
-#define GRACE_MS 2000
+#define KEYS 400u
+#define MIB  (1024u * 1024)
 
 struct torture {
 	struct store *store;
@@ -222,6 +222,7 @@ struct known {
 	 * and whatever came after it. 0: removed. */
 	uint64_t sure, later[64];
 	unsigned later_count;
+	int64_t ago; /* ms before the end that it was done */
 	bool has_sure;
 };
 
@@ -236,7 +237,7 @@ fail(const char *what, unsigned k)
 }
 
 static void
-read_log(const char *path)
+read_log(const char *path, int64_t grace)
 {
 	FILE *log = fopen(path, "r");
 	char line[256], verb[16];
@@ -258,9 +259,10 @@ read_log(const char *path)
 			if (!pass || k >= KEYS || !strcmp(verb, "open"))
 				continue;
 			w = &known[k];
-			if (ms < last - GRACE_MS) {
+			if (ms < last - grace) {
 				w->sure = v;
 				w->has_sure = true;
+				w->ago = last - ms;
 			} else {
 				w->later[w->later_count++ % 64] = v;
 			}
@@ -340,13 +342,13 @@ check_one(struct torture *t, const struct store_record *r, unsigned k)
 }
 
 static int
-check_all(struct torture *t, const char *log)
+check_all(struct torture *t, const char *log, int64_t grace)
 {
 	struct store_damage damage;
 	struct store_stats stats;
 	unsigned there = 0, missing = 0;
 
-	read_log(log);
+	read_log(log, grace);
 	for (unsigned k = 0; k < KEYS; k++) {
 		struct store_found found;
 		char key[32];
@@ -367,6 +369,9 @@ check_all(struct torture *t, const char *log)
 		} else if (known[k].has_sure && known[k].sure &&
 			   !known[k].later_count) {
 			missing++;
+			printf("missing key/%u, done %" PRId64
+			       " ms before the end\n",
+			    k, known[k].ago);
 		}
 	}
 	store_stats(t->store, &stats);
@@ -383,13 +388,13 @@ check_all(struct torture *t, const char *log)
 int
 main(int argc, char **argv)
 {
-	struct torture t = {NULL};
+	struct torture t = {.store = NULL};
 	int result;
 
-	if (argc != 5) {
+	if (argc < 5 || (!strcmp(argv[1], "check") && argc < 6)) {
 		fprintf(stderr,
 		    "usage: %s run PATH SIZE SEED | "
-		    "check PATH SIZE LOG\n",
+		    "check PATH SIZE LOG MS\n",
 		    argv[0]);
 		return 2;
 	}
@@ -397,7 +402,7 @@ main(int argc, char **argv)
 		return 1;
 	if (!strcmp(argv[1], "run"))
 		run(&t, strtoull(argv[4], NULL, 10));
-	result = check_all(&t, argv[4]);
+	result = check_all(&t, argv[4], atoll(argv[5]));
 	store_view_close(&t.view);
 	store_close(&t.store);
 	arena_release(&t.arena);

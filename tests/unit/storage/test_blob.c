@@ -250,7 +250,9 @@ test_small_faults(void **state)
 	/* Removing works on a full disk. */
 	assert_int_equal(store_remove(f->store, BYTES("before"), 0), 0);
 	poll(NULL, 0, 1500);
-	assert_true(strstr(f->reports, "cannot write") != NULL);
+	pthread_mutex_lock(&f->lock);
+	assert_non_null(strstr(f->reports, "cannot write"));
+	pthread_mutex_unlock(&f->lock);
 	disk_fault(NULL);
 	put(f, "after", "", 2, 2000, true);
 	assert_int_equal(store_flush(f->store), 0);

@@ -106,6 +106,8 @@ test_second_chance(void **state)
 	for (unsigned i = 0; i < 1500; i++) {
 		snprintf(key, sizeof(key), "new/%u", i);
 		put(f, key, "", i, 20000, true);
+		if (i % 50 == 0)
+			store_flush(f->store);
 		/* Every fourth old one is asked for all the time. */
 		if (i % 10 == 0)
 			for (unsigned k = 0; k < 200; k += 4) {

@@ -77,7 +77,9 @@ test_flipped_pack(void **state)
 	assert_int_equal(gone, 1);
 	store_stats(f->store, &stats);
 	assert_int_equal(stats.damaged, 1);
+	pthread_mutex_lock(&f->lock);
 	assert_non_null(strstr(f->reports, "damaged bytes on disk"));
+	pthread_mutex_unlock(&f->lock);
 	fixture_free(f);
 }
 
