@@ -193,12 +193,14 @@ def test_second_machine_fetches_nothing_from_the_pool(office):
     first.download("small", "medium", "big")
     assert first.archives() == want
     assert len(office.asked("/pool/")) == 3
-    indices = len(office.asked("/by-hash/"))
+    indices = office.asked("/by-hash/")
     second.update()
     second.download("small", "medium", "big")
     assert second.archives() == want
     assert len(office.asked("/pool/")) == 3
-    assert len(office.asked("/by-hash/")) == indices, "indices by hash are hits, too"
+    # apt asks for indices with max-age=0: revalidated, not transferred again
+    for again in [r for r in office.origin.requests if "/by-hash/" in r.target][len(indices):]:
+        assert "If-None-Match" in again
     for deb in office.debs:
         entries = office.larder.access(office.origin.url(f"/pool/{deb.name}"), 2)
         assert entries[0].result == "TCP_MISS"
