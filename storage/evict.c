@@ -53,6 +53,9 @@ judge_object(struct judge *j, struct object *o)
 		struct object *copy = moved(o, j->container);
 
 		if (copy) {
+			/* Only a head moves where the body is elsewhere. */
+			if (!body)
+				size = object_place_size(&info->head);
 			j->room -= size < j->room ? size : j->room;
 			return copy;
 		}
