@@ -113,8 +113,8 @@ answer_not_modified(struct exchange *x)
 
 	if (x->status != 200 || x->decision.action == CACHE_PASS ||
 	    !x->request.conditional ||
-	    cache_precondition(&x->head, x->meta->etag, x->meta->last_modified,
-		worker_now(x->w)) != 304)
+	    cache_precondition_stored(&x->head, x->meta, worker_now(x->w)) !=
+		304)
 		return false;
 	if (cache_head_parse(x->form, &x->arena, &stored) < 0)
 		return false;

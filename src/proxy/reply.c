@@ -142,8 +142,12 @@ create_blob(
 static void
 drop_superseded(struct fetch *f)
 {
-	if (f->action != CACHE_PASS && f->response.status < 500 &&
-	    f->chosen >= 0)
+	if (f->action == CACHE_PASS || f->response.status >= 500 ||
+	    f->chosen < 0)
+		return;
+	/* RFC 9111 4.3.5 */
+	if (f->request.method != HTTP_HEAD || f->response.status != 200 ||
+	    !cache_head_agrees(&f->response, &f->stored[f->chosen]))
 		store_remove(
 		    proxy_store(f->w->proxy), f->key, f->records[f->chosen].id);
 }
