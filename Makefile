@@ -1,7 +1,7 @@
 # larder. `make run` and `make check` work from a bare Debian 12: see README.md.
 #
 # Flavours: ASAN=1 (address and undefined-behaviour sanitizers), TSAN=1,
-# CC=clang, WERROR=1. Each builds into a folder of its own below build/; only
+# CC=clang, WERROR=1; V=1 shows whole commands. Each builds into a folder of its own below build/; only
 # the default one is what build/larderd and build/larderctl stand for.
 
 CC = gcc
@@ -40,6 +40,10 @@ FORMATTED = $(sort $(wildcard include/larder/*.h src/*.c src/*/*.[ch] \
 	storage/*.[ch] tests/unit/*/*.[ch] tests/fuzz/*.[ch] tests/crash/*.[ch] \
 	tests/bench/*.[ch]))
 
+# Short lines unless V=1: "  CC src/larderd.c".
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2))
+
 .PHONY: all units
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -53,22 +57,27 @@ build/larderd build/larderctl: build/%: $(B)/%
 endif
 
 $(B)/larderd $(B)/larderctl: $(B)/%: $(B)/src/%.o $(B)/liblarder.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 $(B)/liblarder.a: $(OBJECTS)
+	$(call say,AR,$@)
 	@rm -f $@
-	ar rcs $@ $^
+	$(Q)ar rcs $@ $^
 
 $(B)/%.o: %.c | $(B)/.have
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(B)/tests/unit/%.o: tests/unit/%.c | $(B)/.have-cmocka
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/liblarder.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
 
 units: $(UNIT_BINS)
 
@@ -143,7 +152,8 @@ FUZZERS := $(sort $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c)))
 
 $(FUZZ_B)/%.o: %.c | $(B)/.have
 	@mkdir -p $(@D)
-	clang $(DEFINES) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -O1 -g -MMD -MP \
+	$(call say,CC,$<)
+	$(Q)clang $(DEFINES) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -O1 -g -MMD -MP \
 		-c -o $@ $<
 
 $(FUZZ_B)/liblarder.a: $(SOURCES:%.c=$(FUZZ_B)/%.o)
@@ -151,7 +161,8 @@ $(FUZZ_B)/liblarder.a: $(SOURCES:%.c=$(FUZZ_B)/%.o)
 	@ar rcs $@ $^
 
 $(FUZZ_B)/fuzz_%: $(FUZZ_B)/tests/fuzz/fuzz_%.o $(FUZZ_B)/liblarder.a
-	clang $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS)
+	$(call say,LINK,$@)
+	$(Q)clang $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS)
 
 fuzz: $(FUZZERS:%=$(FUZZ_B)/%)
 	@B=$(FUZZ_B) SECONDS_EACH=$(FUZZ_SECONDS) sh packaging/fuzz $(FUZZERS)
