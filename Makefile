@@ -42,7 +42,7 @@ FORMATTED = $(sort $(wildcard include/larder/*.h src/*.c src/*/*.[ch] \
 
 # Short lines unless V=1: "  CC src/larderd.c".
 Q := $(if $(V),,@)
-say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2))
+say = $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),,@printf '  %-5s %s\n' $(1) $(2))
 
 .PHONY: all units
 .DELETE_ON_ERROR:
