@@ -48,15 +48,15 @@ judge_object(struct judge *j, struct object *o)
 	bool body = info->body.container == j->container;
 	unsigned uses = sketch_count(j->store->sketch, j->hash.lo);
 	uint64_t size = object_disk_size(info);
+	/* Where the body is elsewhere only the head moves, and it does as long
+	 * as there is room for it: after a cut of the budget there is none. */
+	uint64_t moves = body ? size : object_place_size(&info->head);
 
-	if (!body || evict_keep(uses, size, j->room)) {
+	if (body ? evict_keep(uses, moves, j->room) : moves <= j->room) {
 		struct object *copy = moved(o, j->container);
 
 		if (copy) {
-			/* Only a head moves where the body is elsewhere. */
-			if (!body)
-				size = object_place_size(&info->head);
-			j->room -= size < j->room ? size : j->room;
+			j->room -= moves;
 			return copy;
 		}
 	}
