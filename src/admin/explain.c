@@ -22,6 +22,7 @@
 #include "larder/check.h"
 #include "larder/clock.h"
 #include "larder/err.h"
+#include "proxy/policy.h"
 
 #define ARENA_MAX    (4u * 1024 * 1024)
 #define HEAD_MAX     (64u * 1024)
@@ -96,18 +97,10 @@ static void
 set_policy(struct explained *e)
 {
 	const struct conf *conf = e->env->conf;
-	const struct conf_site *site =
-	    conf_site_for(conf, e->target.host, e->target.port);
 
-	e->policy.stale_if_error = conf->stale_if_error / 1000;
-	e->policy.targeted = site && site->targeted;
-	for (unsigned i = 0; i < conf->rules_count; i++) {
-		if (!cache_key_glob(bytes_str(conf->rules[i].match), e->key))
-			continue;
-		e->rule = &conf->rules[i];
-		e->policy.immutable = e->rule->immutable;
-		return;
-	}
+	e->rule = policy_make(conf,
+	    conf_site_for(conf, e->target.host, e->target.port), e->key,
+	    &e->policy);
 }
 
 /* ---- the store -------------------------------------------------------- */

@@ -6,11 +6,9 @@
 #include "proxy/acl.h"
 #include "proxy/client.h"
 #include "proxy/exchange.h"
+#include "proxy/policy.h"
 #include "proxy/tunnel.h"
 #include "proxy/via.h"
-
-/* How long freshness that is a guess may last, in seconds. */
-#define HEURISTIC_MAX (24 * 3600)
 
 #define ALLOWED \
 	"Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS, CONNECT\r\n"
@@ -45,24 +43,6 @@ understands_expect(struct exchange *x)
 		return true;
 	x->expects = bytes_ieq(f->value, BYTES("100-continue"));
 	return x->expects && http_count(&x->head, HTTP_F_EXPECT) == 1;
-}
-
-static void
-set_policy(struct exchange *x)
-{
-	x->policy = (struct cache_policy){
-	    .stale_if_error = x->conf->stale_if_error / 1000,
-	    .heuristic_max = HEURISTIC_MAX,
-	    .targeted = x->site != NULL && x->site->targeted,
-	};
-	for (unsigned i = 0; i < x->conf->rules_count; i++) {
-		const struct conf_rule *rule = &x->conf->rules[i];
-
-		if (!cache_key_glob(bytes_str(rule->match), x->key))
-			continue;
-		x->policy.immutable = rule->immutable;
-		return;
-	}
 }
 
 /* Max-Forwards says that the answer is ours (RFC 9110 7.6.2). */
@@ -139,6 +119,6 @@ route_step(struct exchange *x)
 	if (x->target.form == HTTP_FORM_ORIGIN)
 		next = find_site(x);
 	cache_request_init(&x->request, &x->head);
-	set_policy(x);
+	policy_make(x->conf, x->site, x->key, &x->policy);
 	return next;
 }

@@ -1,0 +1,16 @@
+/*
+ * What the configuration says of a URL, for cache/decide.c. The same for the
+ * proxy and for `explain`.
+ */
+#ifndef PROXY_POLICY_H
+#define PROXY_POLICY_H
+
+#include "cache/request.h"
+#include "conf/conf.h"
+
+/* site: whose request it is, NULL for a forward one. Returns the rule that
+ * holds for the key, the first that matches, or NULL. */
+const struct conf_rule *policy_make(const struct conf *conf,
+    const struct conf_site *site, struct bytes key, struct cache_policy *out);
+
+#endif
