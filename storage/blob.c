@@ -436,7 +436,7 @@ outgrown(struct blob *b)
 		return;
 	if (b->size > b->store->max_object)
 		blob_to_window(b);
-	else if (b->head_size + b->size > STORE_SMALL)
+	else if (b->head_size + b->size > STORE_SMALL || !room(b))
 		b->large = true;
 	if (b->large && (b->size - b->written >= SPILL_FROM || !room(b)))
 		blob_kick(b);

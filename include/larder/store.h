@@ -44,8 +44,9 @@
 
 /* Head and body together up to this many bytes go into packs. */
 #define STORE_SMALL	   (256u * 1024)
-/* What a growing or passing blob holds in memory at most, in bytes. */
-#define STORE_WINDOW	   (256u * 1024)
+/* What a growing or passing blob holds in memory at most, in bytes: with its
+ * connections' buffers a transfer stays below 256 KiB. */
+#define STORE_WINDOW	   (192u * 1024)
 /* Longer keys are refused with LARDER_TOOBIG. */
 #define STORE_KEY_MAX	   (64u * 1024)
 /* Variants under one key; the oldest goes for the next. */

@@ -421,8 +421,10 @@ pump_some(struct fetch *f)
 		fetch_fail(f, 502, "bad-body", "The origin's body is broken.");
 		return false;
 	}
-	if (data.n > 0)
-		check(blob_append(f->blob, data.p, data.n) == data.n);
+	if (data.n > 0 && blob_append(f->blob, data.p, data.n) < data.n) {
+		fetch_fail(f, 502, "no-memory", "There is no memory left.");
+		return false;
+	}
 	conn_consume(f->conn, used);
 	if (err == LARDER_ABSENT) {
 		fetch_finish(f);
