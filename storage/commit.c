@@ -17,12 +17,14 @@
 #include <stdlib.h>
 
 #include "internal.h"
+#include "larder/clock.h"
 
 /* Pages that one key may dirty: a leaf in each of three trees, and its share
  * of what is above. */
 #define PAGES_A_KEY (24u * 1024)
 
-#define HOLE_SIZE 24u
+#define HOLE_SIZE   24u
+#define PATIENCE_MS 800
 
 struct item {
 	struct entry *entry;
@@ -229,24 +231,47 @@ place_object(struct commit *c, struct object *o, struct place *places)
 	return err;
 }
 
-/* Is all of it where it can be named? */
+/* Is it not yet, or never to be, where it can be named? */
 static bool
-is_ready(const struct image *image)
+is_unready(void *arg, const struct object *o)
 {
-	for (unsigned i = 0; i < image->count; i++) {
-		struct object *o = image->objects[i];
-		struct blob *b;
-		bool ready = true;
+	struct blob *b;
+	bool ready;
 
-		if (o->info.body.kind != PLACE_NONE)
-			continue;
-		b = blob_base(o->blob);
-		pthread_mutex_lock(&b->lock);
-		ready = !b->lost && (!b->large || b->sealed);
-		pthread_mutex_unlock(&b->lock);
-		if (!ready)
-			return false;
-	}
+	(void)arg;
+	if (o->info.body.kind != PLACE_NONE)
+		return false;
+	b = blob_base(o->blob);
+	pthread_mutex_lock(&b->lock);
+	ready = !b->lost && (!b->large || b->sealed);
+	pthread_mutex_unlock(&b->lock);
+	return !ready;
+}
+
+/* A large body may take its time to be durable. What else changed under its
+ * key waits for it, but not for ever: then all but that body is committed, and
+ * the entry stays dirty. */
+static bool
+make_ready(struct item *item)
+{
+	int64_t now = clock_mono_ms();
+	struct image *rest;
+	bool ready = true;
+
+	for (unsigned i = 0; i < item->image->count; i++)
+		ready = ready && !is_unready(NULL, item->image->objects[i]);
+	if (ready)
+		return true;
+	if (now - item->entry->since < PATIENCE_MS)
+		return false;
+	rest = image_with(item->image, NULL, is_unready, NULL);
+	if (!rest)
+		return false;
+	image_unref(&item->image);
+	item->image = rest;
+	/* No version that there is: memory_clean() leaves it dirty. */
+	item->version = UINT64_MAX;
+	item->entry->since = now;
 	return true;
 }
 
@@ -725,7 +750,7 @@ take_items(struct commit *c, struct list *batch)
 		item->entry = container_of(node, struct entry, node);
 		item->image =
 		    memory_snapshot(c->store, item->entry, &item->version);
-		if (!is_ready(item->image)) {
+		if (!make_ready(item)) {
 			image_unref(&item->image);
 			continue;
 		}

@@ -218,11 +218,11 @@ run(struct torture *t, uint64_t seed)
 /* ---- checks -------------------------------------------------------------- */
 
 struct known {
-	/* What must hold: the last that was done long enough before the end,
-	 * and whatever came after it. 0: removed. */
+	/* What must hold: the last that was done long enough before the end of
+	 * its session, or what came after that. 0: removed. */
 	uint64_t sure, later[64];
 	unsigned later_count;
-	int64_t ago; /* ms before the end that it was done */
+	int64_t ago; /* ms that it was done before that end */
 	bool has_sure;
 };
 
@@ -236,36 +236,52 @@ fail(const char *what, unsigned k)
 	failures++;
 }
 
+/* One line of the log; sessions begin with "open". */
+static void
+note(const char *verb, unsigned k, uint64_t v, int64_t ms, int64_t end,
+    int64_t grace)
+{
+	struct known *w = &known[k];
+
+	if (k >= KEYS || !strcmp(verb, "open"))
+		return;
+	if (ms < end - grace) {
+		w->sure = v;
+		w->has_sure = true;
+		w->later_count = 0;
+		w->ago = end - ms;
+	} else {
+		w->later[w->later_count++ % 64] = v;
+	}
+}
+
 static void
 read_log(const char *path, int64_t grace)
 {
+	static int64_t ends[4096];
 	FILE *log = fopen(path, "r");
 	char line[256], verb[16];
-	int64_t ms, last = 0;
+	int64_t ms;
 
 	check(log != NULL);
 	for (int pass = 0; pass < 2; pass++) {
+		unsigned session = 0;
+
 		rewind(log);
 		while (fgets(line, sizeof(line), log)) {
 			unsigned k = 0;
 			uint64_t v = 0;
-			struct known *w;
 
 			if (!strchr(line, '\n') ||
 			    sscanf(line, "%" SCNd64 " %15s %u %" SCNu64, &ms,
 				verb, &k, &v) < 2)
 				continue;
-			last = pass == 0 && ms > last ? ms : last;
-			if (!pass || k >= KEYS || !strcmp(verb, "open"))
-				continue;
-			w = &known[k];
-			if (ms < last - grace) {
-				w->sure = v;
-				w->has_sure = true;
-				w->ago = last - ms;
-			} else {
-				w->later[w->later_count++ % 64] = v;
-			}
+			session += !strcmp(verb, "open");
+			check(session < ARRAY_SIZE(ends));
+			if (!pass)
+				ends[session] = ms;
+			else
+				note(verb, k, v, ms, ends[session], grace);
 		}
 	}
 	fclose(log);
@@ -334,8 +350,13 @@ check_one(struct torture *t, const struct store_record *r, unsigned k)
 		blob_unref(&blob);
 		/* A log that lost its last line in the kill: the next
 		 * version may be there. */
-		if (!allowed(&known[k], v) && known[k].sure > v)
+		if (!allowed(&known[k], v) && known[k].sure > v) {
 			fail("an older version than the one committed", k);
+			printf("there %" PRIu64 ", sure %" PRIu64 ", %" PRId64
+			       " ms before the end, %u later\n",
+			    v, known[k].sure, known[k].ago,
+			    known[k].later_count);
+		}
 	}
 	free(got);
 	free(want);
