@@ -39,11 +39,12 @@ def test_drain_finishes_what_is_in_flight(make, origin, path):
     thread.start()
     assert begun.wait(5 * PATIENCE)
     idle = larder.client()
+    assert idle.get(origin.url(path + "/2")).status == 404
     larder.signal(signal.SIGTERM)
     time.sleep(0.5)
     with pytest.raises(OSError):
         socket.create_connection(larder.address, 1).close()
-    assert idle.closed(3 * PATIENCE), "idle connections are not waited for"
+    assert idle.closed(3 * PATIENCE), f"an idle connection is waited for: {idle.buffer}"
     thread.join(15 * PATIENCE)
     assert result == [body]
     assert larder.wait() == 0
