@@ -133,6 +133,9 @@ fetch_finish(struct fetch *f)
 		if (flight_overtaken(f->flight))
 			blob_forgo(f->blob);
 		blob_commit(f->blob);
+		/* A change that came between the two lines before. */
+		if (!blob_is_window(f->blob) && flight_overtaken(f->flight))
+			store_remove(proxy_store(f->w->proxy), f->key, 0);
 	}
 	flight_end(f->flight);
 	fetch_end(f);
@@ -518,114 +521,15 @@ fetches_abort_all(struct worker *w)
 		    503, "stopping", "larder is stopping.");
 }
 
-/* ---- the start -------------------------------------------------------- */
-
-static int
-copy_stored(struct fetch *f, const struct exchange *x)
+void
+fetch_run(struct fetch *f)
 {
-	unsigned n = x->found.count;
+	struct worker *w = f->w;
 
-	f->chosen = x->decision.chosen;
-	if (n == 0)
-		return 0;
-	f->stored = arena_alloc(&f->arena, n * sizeof(*f->stored));
-	f->records = arena_alloc(&f->arena, n * sizeof(*f->records));
-	if (f->stored == NULL || f->records == NULL)
-		return LARDER_NOMEM;
-	for (unsigned i = 0; i < n; i++) {
-		struct bytes meta =
-		    arena_copy(&f->arena, x->found.records[i].meta);
-
-		f->records[i] = x->found.records[i];
-		f->records[i].key = f->key;
-		f->records[i].variant =
-		    arena_copy(&f->arena, x->found.records[i].variant);
-		f->records[i].meta = meta;
-		f->stored[i] = x->stored[i];
-		f->stored[i].variant = f->records[i].variant;
-		if (meta.p == NULL || f->records[i].variant.p == NULL)
-			return LARDER_NOMEM;
-		if (cache_meta_decode(meta, &f->stored[i].meta) < 0)
-			f->stored[i].meta = (struct cache_meta){0};
-	}
-	f->stored_count = n;
-	return 0;
-}
-
-static void
-set_origin(struct fetch *f)
-{
-	if (f->site != NULL)
-		f->origin = (struct upstream_target){
-		    .tls = f->site->origin_tls,
-		    .host = bytes_str(f->site->origin_host),
-		    .port = f->site->origin_port,
-		};
-	else
-		f->origin = (struct upstream_target){
-		    .tls = f->target.tls,
-		    .host = f->target.host,
-		    .port = f->target.port,
-		};
-}
-
-/* Everything of the exchange that is needed when it has gone. */
-static int
-copy_request(struct fetch *f, const struct exchange *x)
-{
-	struct bytes raw = arena_copy(&f->arena, x->raw);
-	struct http_fault fault;
-
-	f->key = arena_copy(&f->arena, x->key);
-	f->conf = conf_ref(x->conf);
-	if (raw.p == NULL ||
-	    http_parse_request(
-		raw, &worker_limits, &f->arena, &f->request, &fault) < 0 ||
-	    http_target_parse(&f->request, &f->arena, &f->target, &fault) < 0)
-		return LARDER_NOMEM;
-	cache_request_init(&f->cache_request, &f->request);
-	f->policy = x->policy;
-	f->site = x->site;
-	f->action = x->decision.action;
-	set_origin(f);
-	return copy_stored(f, x);
-}
-
-int
-fetch_start(struct exchange *x, struct flight *flight, bool background)
-{
-	struct worker *w = x->w;
-	struct fetch *f = calloc(1, sizeof(*f));
-
-	if (f == NULL)
-		return LARDER_NOMEM;
-	arena_init(&f->arena, WORKER_ARENA);
-	f->magic = FETCH_MAGIC;
-	f->w = w;
-	f->background = background;
-	if (copy_request(f, x) < 0)
-		goto failed;
-	if (background)
-		f->action = CACHE_REVALIDATE;
-	else
-		f->leader = x;
-	f->uploads = !background && !http_body_done(&x->body);
-	if (ask_write(f) < 0)
-		goto failed;
-	f->flight = flight_ref(flight);
 	mailbox_note_init(&f->note, w->mailbox, on_note, f);
 	mailbox_note_init(&f->forsaken, w->mailbox, on_forsaken, f);
-	flight->forsaken = &f->forsaken;
+	f->flight->forsaken = &f->forsaken;
 	list_append(&w->fetches, &f->node);
 	atomic_fetch_add_explicit(&w->flights, 1, memory_order_relaxed);
-	if (!background)
-		x->fetch = f;
 	connect_origin(f, false);
-	return 0;
-failed:
-	if (f->conf != NULL)
-		conf_unref(&f->conf);
-	arena_release(&f->arena);
-	free(f);
-	return LARDER_NOMEM;
 }

@@ -7,8 +7,9 @@
  *                      ^             │ │                      │
  *                      └── retry ────┘ └── 304 ──> MERGING ───┘
  *
- * fetch.c has its life and its connection, ask.c writes the request, upload.c
- * sends its body, reply.c makes a result of the head that comes.
+ * fetch_start.c makes it, fetch.c has its life and its connection, ask.c writes
+ * the request, upload.c sends its body, reply.c makes a result of the head that
+ * comes.
  */
 #ifndef PROXY_FETCH_H
 #define PROXY_FETCH_H
@@ -117,7 +118,10 @@ void reply_invalidate(struct fetch *f);
  * there is nothing to send now, or f is gone. */
 bool upload_fill(struct fetch *f);
 
-/* fetch.c, for reply.c. */
+/* fetch.c, for fetch_start.c: connects and asks. */
+void fetch_run(struct fetch *f);
+
+/* fetch.c, for reply.c and upload.c. */
 void fetch_pump(struct fetch *f);
 void fetch_ask_again(struct fetch *f);
 /* There is no usable answer: 502 or 504, a token and a sentence. Or, when its

@@ -92,12 +92,25 @@ bucket_of(struct shard *shard, uint64_t hash)
 }
 
 static struct shard *
-lock_of(struct flight *f)
+lock_hash(struct flights *table, uint64_t hash)
 {
-	struct shard *shard = shard_of(f->table, f->hash);
+	struct shard *shard = shard_of(table, hash);
 
 	pthread_mutex_lock(&shard->lock);
 	return shard;
+}
+
+static struct shard *
+lock_of(struct flight *f)
+{
+	return lock_hash(f->table, f->hash);
+}
+
+/* Where a key's privacy is remembered; another key's may lie there. */
+static struct private_key *
+private_of(struct shard *shard, uint64_t hash)
+{
+	return &shard->privates[(hash >> 32) % PRIVATES];
 }
 
 static struct flight *
@@ -215,10 +228,9 @@ bool
 flight_is_asking(struct flights *table, struct bytes key)
 {
 	uint64_t hash = hash_of(table, key);
-	struct shard *shard = shard_of(table, hash);
+	struct shard *shard = lock_hash(table, hash);
 	bool asking = false;
 
-	pthread_mutex_lock(&shard->lock);
 	list_each (node, bucket_of(shard, hash)) {
 		struct flight *f = container_of(node, struct flight, node);
 
@@ -328,9 +340,8 @@ void
 flight_invalidate(struct flights *table, struct bytes key)
 {
 	uint64_t hash = hash_of(table, key);
-	struct shard *shard = shard_of(table, hash);
+	struct shard *shard = lock_hash(table, hash);
 
-	pthread_mutex_lock(&shard->lock);
 	list_each_safe (node, bucket_of(shard, hash)) {
 		struct flight *f = container_of(node, struct flight, node);
 
@@ -356,12 +367,10 @@ bool
 flight_is_private(struct flights *table, struct bytes key, int64_t now)
 {
 	uint64_t hash = hash_of(table, key);
-	struct shard *shard = shard_of(table, hash);
-	struct private_key *p = &shard->privates[(hash >> 32) % PRIVATES];
-	bool known;
+	struct shard *shard = lock_hash(table, hash);
+	struct private_key *p = private_of(shard, hash);
+	bool known = p->hash == hash && p->until > now;
 
-	pthread_mutex_lock(&shard->lock);
-	known = p->hash == hash && p->until > now;
 	pthread_mutex_unlock(&shard->lock);
 	return known;
 }
@@ -370,10 +379,9 @@ void
 flight_mark_private(struct flights *table, struct bytes key, int64_t now)
 {
 	uint64_t hash = hash_of(table, key);
-	struct shard *shard = shard_of(table, hash);
-	struct private_key *p = &shard->privates[(hash >> 32) % PRIVATES];
+	struct shard *shard = lock_hash(table, hash);
 
-	pthread_mutex_lock(&shard->lock);
-	*p = (struct private_key){hash, now + PRIVATE_SECS};
+	*private_of(shard, hash) =
+	    (struct private_key){hash, now + PRIVATE_SECS};
 	pthread_mutex_unlock(&shard->lock);
 }

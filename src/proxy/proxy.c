@@ -19,6 +19,7 @@
 #include "proxy/flight.h"
 #include "proxy/orders.h"
 #include "proxy/proxy.h"
+#include "proxy/sockets.h"
 #include "proxy/worker.h"
 
 struct proxy {
@@ -98,102 +99,6 @@ proxy_is_self(struct proxy *proxy, const union addr *address)
 	return self;
 }
 
-/* ---- sockets ---------------------------------------------------------- */
-
-static bool
-has_address(const struct conf *conf, const union addr *address)
-{
-	for (unsigned i = 0; conf != NULL && i < conf->listen_count; i++)
-		if (addr_equal(&conf->listen_addr[i], address, true))
-			return true;
-	return false;
-}
-
-static void
-close_sockets(struct orders *orders, unsigned count)
-{
-	for (unsigned w = 0; w < count; w++) {
-		for (unsigned i = 0; i < orders[w].socket_count; i++)
-			close(orders[w].sockets[i].fd);
-		free(orders[w].sockets);
-	}
-	free(orders);
-}
-
-/* One socket a worker: of its own for TCP, the same one for a Unix socket. */
-static int
-bind_one(struct orders *orders, unsigned count, const union addr *address,
-    char *why, size_t why_size)
-{
-	int first = -1;
-
-	for (unsigned w = 0; w < count; w++) {
-		struct orders *o = &orders[w];
-		int fd;
-
-		if (address->sa.sa_family == AF_UNIX && first >= 0) {
-			fd = dup(first);
-			if (fd < 0)
-				snprintf(
-				    why, why_size, "dup: %s", strerror(errno));
-		} else {
-			fd = listener_socket(address, why, why_size);
-		}
-		if (fd < 0)
-			return LARDER_IO;
-		first = fd;
-		o->sockets[o->socket_count++] =
-		    (struct orders_socket){*address, fd};
-	}
-	return 0;
-}
-
-/* Binds what conf has and old has not, for every worker, or nothing. */
-static int
-bind_all(struct orders **out, unsigned count, const struct conf *conf,
-    const struct conf *old, char *why, size_t why_size)
-{
-	struct orders *orders = calloc(count, sizeof(*orders));
-
-	for (unsigned w = 0; orders != NULL && w < count; w++) {
-		orders[w].sockets =
-		    calloc(conf->listen_count, sizeof(*orders->sockets));
-		if (orders[w].sockets == NULL) {
-			close_sockets(orders, count);
-			orders = NULL;
-		}
-	}
-	if (orders == NULL) {
-		snprintf(why, why_size, "out of memory");
-		return LARDER_NOMEM;
-	}
-	for (unsigned i = 0; i < conf->listen_count; i++) {
-		const union addr *address = &conf->listen_addr[i];
-		int err;
-
-		if (has_address(old, address))
-			continue;
-		err = bind_one(orders, count, address, why, why_size);
-		if (err < 0) {
-			close_sockets(orders, count);
-			return err;
-		}
-	}
-	*out = orders;
-	return 0;
-}
-
-static void
-unlink_sockets(const struct conf *old, const struct conf *conf)
-{
-	for (unsigned i = 0; i < old->listen_count; i++) {
-		const union addr *a = &old->listen_addr[i];
-
-		if (a->sa.sa_family == AF_UNIX && !has_address(conf, a))
-			unlink(a->un.sun_path);
-	}
-}
-
 /* ---- opening ---------------------------------------------------------- */
 
 static void
@@ -231,8 +136,8 @@ static int
 listen_first(struct proxy *p, char *why, size_t why_size)
 {
 	struct orders *orders;
-	int err =
-	    bind_all(&orders, p->worker_count, p->conf, NULL, why, why_size);
+	int err = sockets_bind(
+	    &orders, p->worker_count, p->conf, NULL, why, why_size);
 
 	if (err < 0)
 		return err;
@@ -328,27 +233,6 @@ only_by_restart(
 	return LARDER_INVALID;
 }
 
-/* Sockets of an earlier reload that the worker has not taken yet stay. */
-static void
-add_sockets(struct orders *to, struct orders *fresh)
-{
-	unsigned n = to->socket_count + fresh->socket_count;
-	struct orders_socket *both =
-	    reallocarray(to->sockets, n + 1, sizeof(*both));
-
-	if (both == NULL) {
-		for (unsigned i = 0; i < fresh->socket_count; i++)
-			close(fresh->sockets[i].fd);
-		log_warnx("a worker does not get new sockets: no memory");
-	} else {
-		memcpy(both + to->socket_count, fresh->sockets,
-		    fresh->socket_count * sizeof(*both));
-		to->sockets = both;
-		to->socket_count = n;
-	}
-	free(fresh->sockets);
-}
-
 static void
 give_orders(struct proxy *p, struct orders *fresh, struct conf *conf)
 {
@@ -359,7 +243,7 @@ give_orders(struct proxy *p, struct orders *fresh, struct conf *conf)
 		if (o->conf != NULL)
 			conf_unref(&o->conf);
 		o->conf = conf_ref(conf);
-		add_sockets(o, &fresh[w]);
+		sockets_add(o, &fresh[w]);
 	}
 	conf_unref(&p->conf);
 	p->conf = conf_ref(conf);
@@ -377,17 +261,17 @@ proxy_reload(struct proxy *p, struct conf *conf, char *why, size_t why_size)
 	int err = only_by_restart(old, conf, why, why_size);
 
 	if (err == 0)
-		err =
-		    bind_all(&fresh, p->worker_count, conf, old, why, why_size);
+		err = sockets_bind(
+		    &fresh, p->worker_count, conf, old, why, why_size);
 	if (err == 0) {
 		err = access_log_reopen(p->log, conf->access_log,
 		    conf->access_log_format, why, why_size);
 		if (err < 0)
-			close_sockets(fresh, p->worker_count);
+			sockets_close(fresh, p->worker_count);
 	}
 	if (err == 0) {
 		give_orders(p, fresh, conf);
-		unlink_sockets(old, conf);
+		sockets_unlink(old, conf);
 		store_resize(p->store, conf->cache_size, conf->cache_memory,
 		    conf->cache_max_object);
 		log_set_level(conf->log_level);

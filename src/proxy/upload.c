@@ -60,6 +60,25 @@ stage_end(struct fetch *f)
 	conn_set_timeout(x->client->conn, 0);
 }
 
+/* More of the client's bytes. False: they are to come, or f is gone. */
+static bool
+read_more(struct fetch *f)
+{
+	struct exchange *x = f->leader;
+	ssize_t n = conn_fill(x->client->conn, WORKER_READ);
+
+	if (n == LARDER_AGAIN) {
+		conn_set_timeout(x->client->conn, f->conf->idle_timeout);
+		return false;
+	}
+	if (n < 0) {
+		x->client->ended = true;
+		upload_broken(f);
+		return false;
+	}
+	return true;
+}
+
 /* Takes from the client's input, as much as there is room for. False: nothing
  * there yet, or f is gone. */
 static bool
@@ -67,24 +86,13 @@ upload_some(struct fetch *f)
 {
 	struct exchange *x = f->leader;
 	struct conn *conn = x->client->conn;
-	struct bytes in = conn_input(conn), data;
+	struct bytes in, data;
 	size_t used;
 	int err;
 
-	if (in.n == 0) {
-		ssize_t n = conn_fill(conn, WORKER_READ);
-
-		if (n == LARDER_AGAIN) {
-			conn_set_timeout(conn, f->conf->idle_timeout);
-			return false;
-		}
-		if (n < 0) {
-			x->client->ended = true;
-			upload_broken(f);
-			return false;
-		}
-		in = conn_input(conn);
-	}
+	if (conn_input(conn).n == 0 && !read_more(f))
+		return false;
+	in = conn_input(conn);
 	if (in.n > FETCH_STAGING / 2)
 		in.n = FETCH_STAGING / 2;
 	f->upload_begun = true;
@@ -97,20 +105,9 @@ upload_some(struct fetch *f)
 	conn_consume(conn, used);
 	if (err == LARDER_ABSENT || http_body_done(&x->body))
 		stage_end(f);
-	else if (err == LARDER_AGAIN && used == 0) {
+	else if (err == LARDER_AGAIN && used == 0)
 		/* The start of something: more is needed to tell. */
-		ssize_t n = conn_fill(conn, WORKER_READ);
-
-		if (n == LARDER_AGAIN) {
-			conn_set_timeout(conn, f->conf->idle_timeout);
-			return false;
-		}
-		if (n < 0) {
-			x->client->ended = true;
-			upload_broken(f);
-			return false;
-		}
-	}
+		return read_more(f);
 	return true;
 }
 

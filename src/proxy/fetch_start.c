@@ -1,0 +1,113 @@
+/*
+ * The start of a fetch: all that it needs of the exchange is copied, since
+ * that may leave first.
+ */
+#include <stdlib.h>
+
+#include "proxy/exchange.h"
+#include "proxy/fetch.h"
+
+static int
+copy_stored(struct fetch *f, const struct exchange *x)
+{
+	unsigned n = x->found.count;
+
+	f->chosen = x->decision.chosen;
+	if (n == 0)
+		return 0;
+	f->stored = arena_alloc(&f->arena, n * sizeof(*f->stored));
+	f->records = arena_alloc(&f->arena, n * sizeof(*f->records));
+	if (f->stored == NULL || f->records == NULL)
+		return LARDER_NOMEM;
+	for (unsigned i = 0; i < n; i++) {
+		struct bytes meta =
+		    arena_copy(&f->arena, x->found.records[i].meta);
+
+		f->records[i] = x->found.records[i];
+		f->records[i].key = f->key;
+		f->records[i].variant =
+		    arena_copy(&f->arena, x->found.records[i].variant);
+		f->records[i].meta = meta;
+		f->stored[i] = x->stored[i];
+		f->stored[i].variant = f->records[i].variant;
+		if (meta.p == NULL || f->records[i].variant.p == NULL)
+			return LARDER_NOMEM;
+		if (cache_meta_decode(meta, &f->stored[i].meta) < 0)
+			f->stored[i].meta = (struct cache_meta){0};
+	}
+	f->stored_count = n;
+	return 0;
+}
+
+static void
+set_origin(struct fetch *f)
+{
+	if (f->site != NULL)
+		f->origin = (struct upstream_target){
+		    .tls = f->site->origin_tls,
+		    .host = bytes_str(f->site->origin_host),
+		    .port = f->site->origin_port,
+		};
+	else
+		f->origin = (struct upstream_target){
+		    .tls = f->target.tls,
+		    .host = f->target.host,
+		    .port = f->target.port,
+		};
+}
+
+/* Everything of the exchange that is needed when it has gone. */
+static int
+copy_request(struct fetch *f, const struct exchange *x)
+{
+	struct bytes raw = arena_copy(&f->arena, x->raw);
+	struct http_fault fault;
+
+	f->key = arena_copy(&f->arena, x->key);
+	f->conf = conf_ref(x->conf);
+	if (raw.p == NULL ||
+	    http_parse_request(
+		raw, &worker_limits, &f->arena, &f->request, &fault) < 0 ||
+	    http_target_parse(&f->request, &f->arena, &f->target, &fault) < 0)
+		return LARDER_NOMEM;
+	cache_request_init(&f->cache_request, &f->request);
+	f->policy = x->policy;
+	f->site = x->site;
+	f->action = x->decision.action;
+	set_origin(f);
+	return copy_stored(f, x);
+}
+
+int
+fetch_start(struct exchange *x, struct flight *flight, bool background)
+{
+	struct worker *w = x->w;
+	struct fetch *f = calloc(1, sizeof(*f));
+
+	if (f == NULL)
+		return LARDER_NOMEM;
+	arena_init(&f->arena, WORKER_ARENA);
+	f->magic = FETCH_MAGIC;
+	f->w = w;
+	f->background = background;
+	if (copy_request(f, x) < 0)
+		goto failed;
+	if (background)
+		f->action = CACHE_REVALIDATE;
+	else
+		f->leader = x;
+	f->uploads = !background && !http_body_done(&x->body);
+	if (ask_write(f) < 0)
+		goto failed;
+	f->flight = flight_ref(flight);
+	if (!background)
+		x->fetch = f;
+	fetch_run(f);
+	return 0;
+failed:
+	if (f->conf != NULL)
+		conf_unref(&f->conf);
+	arena_release(&f->arena);
+	free(f);
+	return LARDER_NOMEM;
+}
