@@ -4,6 +4,7 @@
  */
 #include "cache/validate.h"
 #include "http/forward.h"
+#include "larder/check.h"
 #include "proxy/exchange.h"
 #include "proxy/fetch.h"
 #include "proxy/via.h"
@@ -33,6 +34,27 @@ keeps_conditions(const struct fetch *f)
 		   f->cache_request.conditional && !f->background);
 }
 
+/*
+ * Fields by which some origins let a request name another host, path or method
+ * than it has. They are in no key: what they make an origin answer would be
+ * stored for everybody. Their usual place is between a proxy and its own
+ * origin, which a site's is; so no client may set them there.
+ */
+static bool
+overrides(struct bytes name)
+{
+	static const char *const names[] = {"Forwarded", "X-Forwarded-Host",
+	    "X-Forwarded-Proto", "X-Forwarded-Scheme", "X-Forwarded-Port",
+	    "X-Forwarded-Server", "X-Forwarded-Prefix", "X-Host",
+	    "X-Original-Host", "X-Original-URL", "X-Rewrite-URL",
+	    "X-HTTP-Method", "X-HTTP-Method-Override", "X-Method-Override"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (bytes_ieq(name, bytes_str(names[i])))
+			return true;
+	return false;
+}
+
 static bool
 field_goes(const struct fetch *f, const struct http_field *field)
 {
@@ -47,6 +69,9 @@ field_goes(const struct fetch *f, const struct http_field *field)
 	if (is_condition(field->id) && !keeps_conditions(f))
 		return false;
 	if (is_range(field->id) && f->action != CACHE_PASS)
+		return false;
+	if (field->id == HTTP_F_OTHER && f->site != NULL &&
+	    overrides(field->name))
 		return false;
 	return http_field_passes(&f->request, field);
 }
