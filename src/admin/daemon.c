@@ -287,9 +287,6 @@ open_all(struct daemon *d)
 static void
 close_all(struct daemon *d)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(d->signals); i++)
-		if (d->signals[i])
-			event_free(d->signals[i]);
 	if (d->server)
 		server_free(&d->server);
 	if (d->proxy && d->draining)
@@ -298,6 +295,10 @@ close_all(struct daemon *d)
 		proxy_free(&d->proxy);
 	if (d->store)
 		store_close(&d->store);
+	/* Caught until here: one more SIGTERM must not end us half closed. */
+	for (size_t i = 0; i < ARRAY_SIZE(d->signals); i++)
+		if (d->signals[i])
+			event_free(d->signals[i]);
 	if (d->loop) {
 		loop_timer_release(&d->poll);
 		loop_timer_release(&d->save);

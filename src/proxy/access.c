@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -24,14 +25,17 @@ struct access_log {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	pthread_t thread;
+	_Atomic bool wanted;
+	_Atomic int format; /* enum conf_log_format */
 	/* under the lock */
-	int fd; /* -1: no log */
-	enum conf_log_format format;
 	char *lines; /* BUFFER_MAX */
 	size_t used;
 	uint64_t dropped;
+	bool reopened; /* the thread is to go on with next_fd */
+	int next_fd;   /* -1: no log */
 	bool ending;
 	/* the thread's own */
+	int fd; /* -1: no log */
 	char *writing;
 };
 
@@ -79,17 +83,22 @@ flush(struct access_log *log)
 	char *full = log->lines;
 	size_t n = log->used;
 	uint64_t dropped = log->dropped;
-	int fd = log->fd < 0 ? -1 : dup(log->fd);
+	int old = -1;
 
 	log->lines = log->writing;
 	log->writing = full;
 	log->used = 0;
 	log->dropped = 0;
-	pthread_mutex_unlock(&log->lock);
-	if (fd >= 0) {
-		write_all(fd, full, n);
-		close(fd);
+	if (log->reopened) {
+		old = log->fd;
+		log->fd = log->next_fd;
+		log->reopened = false;
 	}
+	pthread_mutex_unlock(&log->lock);
+	if (old >= 0)
+		close(old);
+	if (log->fd >= 0)
+		write_all(log->fd, full, n);
 	if (dropped > 0)
 		log_warnx("the access log's disk is too slow: %llu lines "
 			  "are missing",
@@ -105,7 +114,7 @@ run(void *arg)
 
 	pthread_mutex_lock(&log->lock);
 	for (;;) {
-		while (log->used == 0 && !log->ending)
+		while (log->used == 0 && !log->reopened && !log->ending)
 			pthread_cond_wait(&log->wake, &log->lock);
 		if (!log->ending) {
 			/* What comes in the next moment goes with it. */
@@ -143,7 +152,8 @@ access_log_open(struct access_log **out, const char *path,
 	if (log == NULL)
 		goto no_memory;
 	log->fd = -1;
-	log->format = format;
+	log->format = (int)format;
+	log->wanted = path[0] != '\0';
 	pthread_mutex_init(&log->lock, NULL);
 	pthread_cond_init(&log->wake, NULL);
 	log->lines = malloc(BUFFER_MAX);
@@ -185,6 +195,8 @@ access_log_close(struct access_log **out)
 	pthread_cond_signal(&log->wake);
 	pthread_mutex_unlock(&log->lock);
 	pthread_join(log->thread, NULL);
+	if (log->reopened && log->next_fd >= 0)
+		close(log->next_fd);
 	if (log->fd >= 0)
 		close(log->fd);
 	pthread_mutex_destroy(&log->lock);
@@ -198,31 +210,35 @@ int
 access_log_reopen(struct access_log *log, const char *path,
     enum conf_log_format format, char *why, size_t why_size)
 {
-	int fd = -1, old;
+	int fd = -1;
 
 	if (path[0] != '\0' && (fd = open_file(path, why, why_size)) < 0)
 		return LARDER_IO;
 	pthread_mutex_lock(&log->lock);
-	old = log->fd;
-	__atomic_store_n(&log->fd, fd, __ATOMIC_RELAXED);
-	log->format = format;
+	/* One that the thread has not got to yet is not used at all. */
+	if (log->reopened && log->next_fd >= 0)
+		close(log->next_fd);
+	log->reopened = true;
+	log->next_fd = fd;
+	log->wanted = fd >= 0;
+	log->format = (int)format;
+	pthread_cond_signal(&log->wake);
 	pthread_mutex_unlock(&log->lock);
-	if (old >= 0)
-		close(old);
 	return 0;
 }
 
 bool
 access_log_wanted(const struct access_log *log)
 {
-	return __atomic_load_n(&log->fd, __ATOMIC_RELAXED) >= 0;
+	return atomic_load_explicit(&log->wanted, memory_order_relaxed);
 }
 
 void
 access_log_write(struct access_log *log, const struct access_record *record)
 {
 	char line[LINE_MAX_SIZE];
-	size_t n = access_format(record, log->format, line, sizeof(line) - 1);
+	size_t n = access_format(
+	    record, (enum conf_log_format)log->format, line, sizeof(line) - 1);
 
 	line[n++] = '\n';
 	pthread_mutex_lock(&log->lock);
