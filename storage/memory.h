@@ -56,7 +56,7 @@ struct entry {
 	uint64_t version; /* goes up with each change */
 	uint64_t ticket;  /* the writer's, of the oldest change in it */
 	int64_t since;	  /* when that was, monotonic ms */
-	uint64_t bytes;	  /* that must be written for it */
+	_Atomic uint64_t bytes;	  /* that must be written for it */
 	uint64_t queued;  /* of these, in writer->dirty_bytes; its lock */
 	size_t cost;
 	bool dirty;

@@ -15,9 +15,11 @@
 #include <xxhash.h>
 
 #include "internal.h"
+#include "larder/clock.h"
 
 #define STEP	   (1024u * 1024)
 #define SYNC_EVERY (8u * 1024 * 1024)
+#define NO_ROOM_MS 60000 /* between two complaints */
 
 /* One look at what there is to write. */
 struct piece {
@@ -218,6 +220,19 @@ on_lost(void *arg, const struct image *old, struct image **out)
 }
 
 /* Readers go on: over the window, or with what memory and file have. */
+/* A full disk is said once a while; stats count every time. */
+static void
+report_no_room(struct store *store)
+{
+	int64_t now = clock_mono_ms();
+	int64_t said = atomic_load(&store->no_room_said);
+
+	if ((said == 0 || now - said >= NO_ROOM_MS) &&
+	    atomic_compare_exchange_strong(&store->no_room_said, &said, now))
+		store_report(store,
+		    "no room to store a large response: it passes uncached");
+}
+
 static void
 fail(struct blob *b, const struct object *o)
 {
@@ -233,8 +248,7 @@ fail(struct blob *b, const struct object *o)
 	store_count(&b->store->no_room, 1);
 	if (found && o)
 		memory_change(b->store, b->hash, o->key, on_lost, b, NULL);
-	store_report(
-	    b->store, "no room to store a large response: it passes uncached");
+	report_no_room(b->store);
 }
 
 static void

@@ -79,13 +79,15 @@ writer_requeue(struct store *store, struct list *batch)
 	while (!list_empty(batch)) {
 		struct list *node = batch->prev;
 		struct entry *e = container_of(node, struct entry, node);
+		/* It may grow at this moment; who lets it queues it anew. */
+		uint64_t bytes = e->bytes;
 
 		list_remove(node);
 		e->batched = false;
-		e->queued = e->bytes;
+		e->queued = bytes;
 		list_prepend(&w->dirty, node);
 		w->dirty_count++;
-		w->dirty_bytes += e->bytes;
+		w->dirty_bytes += bytes;
 	}
 	pthread_mutex_unlock(&w->lock);
 }
