@@ -1,6 +1,10 @@
 #include "proxy/acl.h"
 #include "proxy/worker.h"
 
+const char acl_destination_text[] =
+    "This proxy may not connect to that address: it is a private one, or the "
+    "proxy's own. The rule is access.destinations in larder.conf.";
+
 static bool
 contains(const struct cidr *blocks, unsigned count, const union addr *address)
 {

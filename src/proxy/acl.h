@@ -18,6 +18,9 @@ bool acl_allows_client(const struct conf *conf, const union addr *client);
 bool acl_allows_destination(const struct conf *conf, struct proxy *proxy,
     bool is_site, const union addr *address);
 
+/* What a client is told whose destination was refused. */
+extern const char acl_destination_text[];
+
 bool acl_allows_connect_port(const struct conf *conf, uint16_t port);
 
 #endif

@@ -260,9 +260,9 @@ write_text(struct http_out *out, bool html, int status, const char *text)
 	http_out_u64(out, (uint64_t)status);
 	http_out_str(out, " ");
 	http_out_str(out, http_reason(status));
-	http_out_str(out, html ? "</h1><p>" : "\n\n");
+	http_out_str(out, html ? "</h1><pre>" : "\n\n");
 	http_out_str(out, text);
-	http_out_str(out, html ? "</p><p>larder</p>\n" : "\n");
+	http_out_str(out, html ? "</pre><p>larder</p>\n" : "\n");
 }
 
 static enum step
@@ -341,7 +341,10 @@ answer_without_host(
 		}
 		rest = bytes_skip(rest, n);
 	}
-	http_out_bytes(&out, bytes_of("", 1));
+	/* A whole sentence, and a string. */
+	http_out_bytes(&out, bytes_of(".", 2));
+	if (!out.failed && out.p[0] >= 'a' && out.p[0] <= 'z')
+		out.p[0] = (char)(out.p[0] - 'a' + 'A');
 	return http_out_done(&out);
 }
 

@@ -246,7 +246,7 @@ on_connected(
 	log_debug("no connection for %.*s: %s", BYTES_FMT(f->key), why);
 	text = answer_without_host(&f->arena, why, f->origin.host);
 	if (err == LARDER_REFUSED)
-		fetch_fail(f, 403, "destination-refused", text.p);
+		fetch_fail(f, 403, "destination-refused", acl_destination_text);
 	else if (err == LARDER_TIMEOUT)
 		fetch_fail(f, 504, "connect-timeout", text.p);
 	else if (err == LARDER_NONAME)

@@ -66,13 +66,15 @@ find_site(struct exchange *x)
 	x->site = NULL;
 	return answer_own(x, 400, "no-site",
 	    "This is larder, a caching proxy. It serves no site of that "
-	    "name. To use it as a proxy, tell your client: "
-	    "curl -x http://HOST:PORT URL; for apt, in "
-	    "/etc/apt/apt.conf.d/30larder: "
-	    "Acquire::http::Proxy \"http://HOST:PORT\"; for browsers and "
-	    "tools, http_proxy=http://HOST:PORT. To serve a site by its "
-	    "name, add to larder.conf: "
-	    "site \"NAME\" { origin = \"http://ORIGIN\" }");
+	    "name.\n\n"
+	    "To use it as a proxy:\n"
+	    "    curl       curl -x http://HOST:PORT URL\n"
+	    "    apt        Acquire::http::Proxy \"http://HOST:PORT\";\n"
+	    "               in /etc/apt/apt.conf.d/30larder\n"
+	    "    the rest   http_proxy=http://HOST:PORT "
+	    "https_proxy=http://HOST:PORT\n\n"
+	    "To serve a site by its name, in larder.conf:\n"
+	    "    site \"NAME\" { origin = \"http://ORIGIN\" }");
 }
 
 static enum step

@@ -247,7 +247,8 @@ on_connected(
 	text = answer_without_host(&x->arena, why, x->target.host);
 	if (err == LARDER_REFUSED) {
 		x->result = RESULT_DENIED;
-		x->step = answer_own(x, 403, "destination-refused", text.p);
+		x->step = answer_own(
+		    x, 403, "destination-refused", acl_destination_text);
 	} else {
 		x->step = answer_own(x, err == LARDER_TIMEOUT ? 504 : 502,
 		    err == LARDER_TIMEOUT ? "connect-timeout"
