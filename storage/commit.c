@@ -37,9 +37,11 @@ struct touched {
 	uint64_t id;
 	bool there;    /* in the catalog before */
 	bool doomed;   /* and not any more */
+	bool stuck;    /* but it could not be condemned */
 	int64_t live;  /* bytes that came or went */
 	uint64_t end;  /* of a pack that was appended to */
 	uint64_t size; /* of a blob that is new */
+	uint64_t heir; /* the container whose place in the queue it takes */
 	enum place_kind kind;
 	struct object_container old, now;
 };
@@ -224,6 +226,12 @@ place_object(struct commit *c, struct object *o, struct place *places)
 		err = carry(c, o, body, false);
 	if (err)
 		return err;
+	if (o->pressed) {
+		struct touched *t = touch(c, body->container, PLACE_BLOB);
+
+		t->size = o->pressed->size;
+		t->heir = o->pressed->from;
+	}
 	if (o->head)
 		return put_head(c, o, head, body);
 	if (o->move && head->kind == PLACE_PACK && head->container == o->move)
@@ -469,6 +477,18 @@ punched(const struct commit *c, uint64_t container)
 	return n;
 }
 
+/* A new one stands at the end, but a body that was only pressed gets no longer
+ * life by that. */
+static uint64_t
+queue_for(struct commit *c, const struct touched *t)
+{
+	for (unsigned i = 0; t->heir && i < c->touched_count; i++)
+		if (c->touched[i].id == t->heir && c->touched[i].there &&
+		    c->touched[i].doomed)
+			return c->touched[i].old.queue;
+	return c->store->writer.totals.next_queue++;
+}
+
 static void
 update_container(struct commit *c, struct touched *t)
 {
@@ -479,7 +499,7 @@ update_container(struct commit *c, struct touched *t)
 	t->now = t->old;
 	t->now.kind = t->kind;
 	if (!t->there)
-		t->now.queue = w->totals.next_queue++;
+		t->now.queue = queue_for(c, t);
 	if (c->extra && c->extra->requeue == t->id)
 		t->now.queue = w->totals.next_queue++;
 	t->now.live = (uint64_t)((int64_t)t->old.live + t->live);
@@ -497,16 +517,13 @@ update_container(struct commit *c, struct touched *t)
 }
 
 static int
-write_containers(struct commit *c)
+read_containers(struct commit *c)
 {
-	struct catalog *catalog = c->store->catalog;
-	struct writer *w = &c->store->writer;
-	int err = 0;
-
-	for (unsigned i = 0; i < c->touched_count && !err; i++) {
+	for (unsigned i = 0; i < c->touched_count; i++) {
 		struct touched *t = &c->touched[i];
+		int err =
+		    catalog_old_container(c->store->catalog, t->id, &t->old);
 
-		err = catalog_old_container(catalog, t->id, &t->old);
 		t->there = !err;
 		if (t->there)
 			t->kind = t->old.kind;
@@ -514,6 +531,24 @@ write_containers(struct commit *c)
 			memset(&t->old, 0, sizeof(t->old));
 		if (err < 0)
 			return err;
+	}
+	return 0;
+}
+
+static int
+write_containers(struct commit *c)
+{
+	struct catalog *catalog = c->store->catalog;
+	struct writer *w = &c->store->writer;
+	int err = read_containers(c);
+
+	/* Those that are there first: a new one may take a place in the queue
+	 * that one of them leaves. */
+	for (unsigned i = 0; i < 2 * c->touched_count && !err; i++) {
+		struct touched *t = &c->touched[i % c->touched_count];
+
+		if (t->there != (i < c->touched_count))
+			continue;
 		update_container(c, t);
 		err = catalog_put_container(catalog, t->id,
 		    t->there ? &t->old : NULL, t->doomed ? NULL : &t->now);
@@ -580,10 +615,10 @@ condemn(struct commit *c, bool back)
 
 		if (!t->doomed || !t->there)
 			continue;
-		if (back)
+		if (back && !t->stuck)
 			file_settle(files, t->id, t->kind);
-		else
-			file_condemn(files, t->id, t->kind);
+		else if (!back)
+			t->stuck = file_condemn(files, t->id, t->kind) < 0;
 	}
 }
 
@@ -635,6 +670,8 @@ keep_blobs(const struct item *item)
 		struct object *o = item->image->objects[i];
 		struct blob *b;
 
+		if (o->pressed)
+			o->pressed->kept = true;
 		if (o->info.body.kind != PLACE_NONE)
 			continue;
 		b = blob_base(o->blob);
@@ -709,7 +746,10 @@ after(struct commit *c, struct list *batch)
 	for (unsigned i = 0; i < c->touched_count; i++) {
 		struct touched *t = &c->touched[i];
 
-		if (t->doomed && t->there)
+		if (t->stuck)
+			file_drop_settled(
+			    &store->files, t->id, t->kind, t->now.size);
+		else if (t->doomed && t->there)
 			file_drop(&store->files, t->id, t->now.size);
 		else if (t->doomed && t->kind == PLACE_BLOB)
 			file_drop(&store->files, t->id, t->now.size);

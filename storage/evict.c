@@ -24,13 +24,10 @@ struct judge {
 static struct object *
 moved(const struct object *o, uint64_t container)
 {
-	struct object *copy = object_new(o->key, &o->info);
+	struct object *copy = object_copy(o);
 
-	if (!copy)
-		return NULL;
-	copy->move = container;
-	copy->blob = o->blob ? blob_ref(o->blob) : NULL;
-	copy->head = o->head ? chunk_ref(o->head) : NULL;
+	if (copy)
+		copy->move = container;
 	return copy;
 }
 

@@ -148,6 +148,17 @@ file_unref(struct files *f, struct file **p)
 		close_file(f, last);
 }
 
+bool
+file_shared(struct files *f, const struct file *file)
+{
+	bool shared;
+
+	pthread_mutex_lock(&f->lock);
+	shared = file->refs > 1;
+	pthread_mutex_unlock(&f->lock);
+	return shared;
+}
+
 static struct file *
 new_file(uint64_t id, enum place_kind kind)
 {
@@ -310,13 +321,11 @@ file_condemn(struct files *f, uint64_t id, enum place_kind kind)
 	return disk_rename(f->dir, from, to);
 }
 
-void
-file_drop(struct files *f, uint64_t id, uint64_t bytes)
+static void
+drop(struct files *f, const char *name, uint64_t id, uint64_t bytes)
 {
-	char name[FILE_NAME];
 	struct file *file;
 
-	file_name(id, PLACE_NONE, true, name);
 	/* Where it stays for an error it is found at the next start; until
 	 * then its bytes are counted. */
 	if (disk_unlink(f->dir, name) != 0)
@@ -332,6 +341,25 @@ file_drop(struct files *f, uint64_t id, uint64_t bytes)
 		file_unref(f, &file);
 	else
 		budget_give(f->budget, bytes);
+}
+
+void
+file_drop(struct files *f, uint64_t id, uint64_t bytes)
+{
+	char name[FILE_NAME];
+
+	file_name(id, PLACE_NONE, true, name);
+	drop(f, name, id, bytes);
+}
+
+void
+file_drop_settled(
+    struct files *f, uint64_t id, enum place_kind kind, uint64_t bytes)
+{
+	char name[FILE_NAME];
+
+	file_name(id, kind, false, name);
+	drop(f, name, id, bytes);
 }
 
 /* ---- blocks ------------------------------------------------------------- */

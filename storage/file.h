@@ -66,12 +66,18 @@ struct file *file_known(struct files *f, uint64_t id);
 struct file *file_ref(struct files *f, struct file *file);
 void file_unref(struct files *f, struct file **file);
 
+/* Has anybody else a reference? */
+bool file_shared(struct files *f, const struct file *file);
+
 /* Out of tmp/ to where it belongs, and back. 0, LARDER_ABSENT, or as
  * disk_rename(). May block. */
 int file_settle(struct files *f, uint64_t id, enum place_kind kind);
 int file_condemn(struct files *f, uint64_t id, enum place_kind kind);
 /* Unlinks it from tmp/; bytes are given back once nobody reads it any more. */
 void file_drop(struct files *f, uint64_t id, uint64_t bytes);
+/* The same for one that could not be condemned. */
+void file_drop_settled(
+    struct files *f, uint64_t id, enum place_kind kind, uint64_t bytes);
 
 /* The table of a blob that was just written: all of it counts as read. */
 int file_adopt_table(struct file *file, const struct object_trailer *t,

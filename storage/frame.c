@@ -14,6 +14,7 @@
  * pressing it. */
 #define SAMPLE (32u * 1024)
 #define LEVEL  3
+#define HARDER 9
 
 void
 frame_release(struct frame_coder *coder)
@@ -68,6 +69,26 @@ frame_press(struct frame_coder *coder, char *to, size_t room, const char *from,
 	if (n < 64 || (n > 2 * SAMPLE && !frame_gains(coder, from, n)))
 		return 0;
 	return press(coder, to, room, from, n, LEVEL);
+}
+
+size_t
+frame_wrap(struct frame_coder *coder, char *to, size_t room, const char *from,
+    size_t n)
+{
+	size_t put;
+
+	if (!coder->compressor)
+		coder->compressor = ZSTD_createCCtx();
+	if (!coder->compressor)
+		return 0;
+	put = ZSTD_compressCCtx(coder->compressor, to, room, from, n, HARDER);
+	return ZSTD_isError(put) ? 0 : put;
+}
+
+bool
+frame_worth(uint64_t pressed, uint64_t raw)
+{
+	return pressed <= raw - raw / 10;
 }
 
 int

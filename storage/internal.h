@@ -10,6 +10,7 @@
 #include "file.h"
 #include "memory.h"
 #include "pool.h"
+#include "press.h"
 #include "writer.h"
 
 #define STORE_SECRET  192u
@@ -30,6 +31,7 @@ struct store {
 	struct pool readers;  /* threads that read, and decode */
 	struct pool spillers; /* threads that write large blobs */
 	struct writer writer;
+	struct presser *presser; /* NULL: there is none */
 	struct sketch *sketch;
 	_Atomic uint64_t max_object;
 	_Atomic uint64_t next_id;

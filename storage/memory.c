@@ -54,6 +54,20 @@ object_new(struct bytes key, const struct object_info *info)
 }
 
 struct object *
+object_copy(const struct object *o)
+{
+	struct object *copy = object_new(o->key, &o->info);
+
+	if (!copy)
+		return NULL;
+	copy->move = o->move;
+	copy->blob = o->blob ? blob_ref(o->blob) : NULL;
+	copy->head = o->head ? chunk_ref(o->head) : NULL;
+	copy->pressed = o->pressed ? pressed_ref(o->pressed) : NULL;
+	return copy;
+}
+
+struct object *
 object_ref(struct object *o)
 {
 	atomic_fetch_add_explicit(&o->refs, 1, memory_order_relaxed);
@@ -71,6 +85,7 @@ object_unref(struct object **p)
 		return;
 	blob_unref(&o->blob);
 	chunk_unref(&o->head);
+	pressed_unref(&o->pressed);
 	free(o);
 }
 
@@ -544,6 +559,7 @@ placed(struct store *store, struct object *o, const struct place *places,
 	o->info.body = places[1];
 	o->move = 0;
 	chunk_unref(&o->head);
+	pressed_unref(&o->pressed);
 	*let_go = NULL;
 	if (!o->blob)
 		return;
@@ -556,7 +572,7 @@ placed(struct store *store, struct object *o, const struct place *places,
 
 /* An object that was made out of `o` while o was being written, by an update,
  * lies where o lies now: where it lay when it was copied may be gone. The head
- * that it has itself stays pending. */
+ * that it has itself stays pending, and so does a body that was pressed. */
 static void
 inherit(struct object *o, const struct image *from, const struct place *places)
 {
@@ -564,7 +580,8 @@ inherit(struct object *o, const struct image *from, const struct place *places)
 		if (from->objects[i] == o ||
 		    from->objects[i]->info.id != o->info.id)
 			continue;
-		o->info.body = places[2 * i + 1];
+		if (!o->pressed)
+			o->info.body = places[2 * i + 1];
 		if (!o->head)
 			o->info.head = places[2 * i];
 		o->move = 0;

@@ -16,6 +16,7 @@
 
 struct blob;
 struct chunk;
+struct pressed;
 
 /* One stored object. Constant, but for what its shard's lock guards. */
 struct object {
@@ -28,6 +29,8 @@ struct object {
 	struct blob *blob;
 	/* The head, until it is placed; one reference. */
 	struct chunk *head;
+	/* Its body's new file, until the catalog names it; one reference. */
+	struct pressed *pressed;
 	/* Its payload is to be copied out of this container, or 0. */
 	uint64_t move;
 	size_t cost; /* bytes of memory, but for the blob */
@@ -53,11 +56,11 @@ struct entry {
 	struct image *image; /* one reference */
 	/* Clean: in the shard's clock. Dirty: in the writer's list or batch. */
 	struct list node;
-	uint64_t version; /* goes up with each change */
-	uint64_t ticket;  /* the writer's, of the oldest change in it */
-	int64_t since;	  /* when that was, monotonic ms */
-	_Atomic uint64_t bytes;	  /* that must be written for it */
-	uint64_t queued;  /* of these, in writer->dirty_bytes; its lock */
+	uint64_t version;	/* goes up with each change */
+	uint64_t ticket;	/* the writer's, of the oldest change in it */
+	int64_t since;		/* when that was, monotonic ms */
+	_Atomic uint64_t bytes; /* that must be written for it */
+	uint64_t queued;	/* of these, in writer->dirty_bytes; its lock */
 	size_t cost;
 	bool dirty;
 	bool batched;	  /* the writer is at it */
@@ -86,6 +89,8 @@ void memory_resize(struct store *store, uint64_t size);
 
 /* Takes nothing; key, variant and meta are copied. NULL: out of memory. */
 struct object *object_new(struct bytes key, const struct object_info *info);
+/* With all that it has in memory, and where it is to move. */
+struct object *object_copy(const struct object *o);
 void object_unref(struct object **object);
 struct object *object_ref(struct object *object);
 struct image *image_ref(struct image *image);

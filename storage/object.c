@@ -239,7 +239,8 @@ object_place_size(const struct place *place)
 		return place->front + place->stored;
 	case PLACE_BLOB:
 		blocks = place->raw / OBJECT_BLOCK + 1;
-		return place->stored + OBJECT_TRAILER + blocks * 8;
+		return place->stored + OBJECT_TRAILER +
+		       blocks * object_entry_size(place->encoding);
 	case PLACE_NONE:
 	case PLACE_SELF:
 		break;
@@ -519,6 +520,13 @@ object_entry_size(enum encoding encoding)
 }
 
 void
+object_frame_encode(char *buf, uint32_t stored, uint64_t sum)
+{
+	put32(buf, stored);
+	object_put64(buf + 4, sum);
+}
+
+void
 object_trailer_encode(const struct object_trailer *t, char *buf)
 {
 	memset(buf, 0, OBJECT_TRAILER);
@@ -550,6 +558,9 @@ object_trailer_decode(struct bytes in, uint64_t id,
 	out->stored = object_get64(in.p + 32);
 	out->blocks = object_get64(in.p + 40);
 	out->table_sum = object_get64(in.p + 48);
+	if (out->encoding != ENCODING_FRAMES &&
+	    (out->encoding != ENCODING_RAW || out->stored != out->raw))
+		return LARDER_DAMAGED;
 	if (out->encoding != expected->encoding || out->id != id ||
 	    out->raw != expected->raw || out->stored != expected->stored ||
 	    out->block < BLOCK_MIN || out->block > OBJECT_BLOCK_BIG ||

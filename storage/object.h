@@ -114,6 +114,9 @@ int object_trailer_decode(struct bytes in, uint64_t id,
 /* Bytes of one entry in the table before the trailer. */
 size_t object_entry_size(enum encoding encoding);
 
+/* One of FRAMES: how long the frame is on disk, and its sum. */
+void object_frame_encode(char *buf, uint32_t stored, uint64_t sum);
+
 /* The checksum of a payload: seeded by its object, so that bytes of another
  * one in the right place are seen too. */
 uint64_t object_sum(const void *p, size_t n, uint64_t id);

@@ -271,6 +271,12 @@ take_stock(struct store *store)
 	commit_punch_again(store);
 }
 
+static unsigned
+rest_time(const struct store_options *o)
+{
+	return o->rest == 0 ? STORE_REST : o->rest < 0 ? 0 : (unsigned)o->rest;
+}
+
 static int
 start_threads(
     struct store *store, const struct store_options *o, char *why, size_t n)
@@ -281,12 +287,15 @@ start_threads(
 		err = pool_start(&store->spillers, POOL_MAX);
 	if (!err)
 		err = writer_start(store);
+	if (!err && !o->offline)
+		err = press_start(store, rest_time(o));
 	return err ? refuse(why, n, err, o->path, "no threads to be had") : 0;
 }
 
 static void
 release(struct store *store)
 {
+	press_stop(store);
 	pool_stop(&store->readers);
 	pool_stop(&store->spillers);
 	writer_stop(store);
@@ -558,6 +567,7 @@ on_update(void *arg, const struct image *old, struct image **out)
 	if (!now)
 		return LARDER_NOMEM;
 	now->move = was->move;
+	now->pressed = was->pressed ? pressed_ref(was->pressed) : NULL;
 	now->head = chunk_copy(u->head);
 	err = now->head ? share_body(was, now) : LARDER_NOMEM;
 	if (!err && !(*out = image_with(old, now, NULL, NULL)))

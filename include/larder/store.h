@@ -51,6 +51,8 @@
 #define STORE_KEY_MAX	   (64u * 1024)
 /* Variants under one key; the oldest goes for the next. */
 #define STORE_VARIANTS_MAX 16u
+/* How long large bodies rest before they are compressed, in seconds. */
+#define STORE_REST	   60
 /* A body length that is not known yet. */
 #define STORE_UNKNOWN	   UINT64_MAX
 
@@ -68,6 +70,9 @@ struct store_options {
 	/* No background work beyond what is asked for: for larderctl on a
 	 * store whose daemon is down. The folder must exist. */
 	bool offline;
+	/* Seconds that a large body rests before it is compressed in the
+	 * background; 0: STORE_REST, negative: none. */
+	int rest;
 	/* What an admin should know (damage dropped, disk full, space back),
 	 * as one line; from any thread, must not block. May be NULL. */
 	void (*report)(void *arg, const char *line);

@@ -89,7 +89,7 @@ static int
 open_store(struct torture *t, const char *path, uint64_t size)
 {
 	struct store_options o = {
-	    path, size, 2 * MIB, 1ull << 40, false, on_report, NULL};
+	    path, size, 2 * MIB, 1ull << 40, false, -1, on_report, NULL};
 	char why[256] = "";
 	int64_t from = clock_mono_ms();
 
@@ -113,6 +113,7 @@ a_size(void)
 
 	switch (r % 20) {
 	case 0:
+	case 3:
 		return r >> 8 & 0x1fffff; /* up to 2 MiB */
 	case 1:
 	case 2:
@@ -362,12 +363,21 @@ check_one(struct torture *t, const struct store_record *r, unsigned k)
 	free(want);
 }
 
+static bool
+is_pressed(struct torture *t, const struct store_record *r)
+{
+	char where[128] = "";
+
+	store_where(t->store, r->key, r->id, where, sizeof(where));
+	return strstr(where, "zstd frames") != NULL;
+}
+
 static int
 check_all(struct torture *t, const char *log, int64_t grace)
 {
 	struct store_damage damage;
 	struct store_stats stats;
-	unsigned there = 0, missing = 0;
+	unsigned there = 0, missing = 0, pressed = 0;
 
 	read_log(log, grace);
 	for (unsigned k = 0; k < KEYS; k++) {
@@ -381,6 +391,7 @@ check_all(struct torture *t, const char *log, int64_t grace)
 		store_view_turn(t->view);
 		if (!err) {
 			there++;
+			pressed += is_pressed(t, &found.records[0]);
 			check_one(t, &found.records[0], k);
 			if (known[k].has_sure && !known[k].sure &&
 			    !known[k].later_count)
@@ -401,8 +412,8 @@ check_all(struct torture *t, const char *log, int64_t grace)
 		fail("damage", 0);
 	if (stats.objects != there)
 		fail("the count of objects is wrong", 0);
-	printf("there %u missing %u used %" PRIu64 "\n", there, missing,
-	    stats.disk_used);
+	printf("there %u missing %u used %" PRIu64 " pressed %u\n", there,
+	    missing, stats.disk_used, pressed);
 	return failures != 0;
 }
 

@@ -113,7 +113,7 @@ fixture_new(uint64_t size, uint64_t memory)
 	pthread_mutex_init(&f->lock, NULL);
 	arena_init(&f->arena, 64 << 20);
 	f->options = (struct store_options){
-	    f->path, size, memory, 1ull << 40, false, on_report, f};
+	    f->path, size, memory, 1ull << 40, false, 0, on_report, f};
 	fixture_open(f);
 	return f;
 }
@@ -128,16 +128,27 @@ fixture_free(struct fixture *f)
 	free(f);
 }
 
-/* Bytes that say where they are and to what they belong. */
-static inline char
-byte_at(uint64_t seed, uint64_t i)
+/* A seed with this bit is of a body that can be compressed. */
+#define TEXT (1ull << 63)
+
+static inline uint64_t
+mixed(uint64_t seed, uint64_t i)
 {
-	uint64_t x = (i / 8 + 1) * 0x9e3779b97f4a7c15u + seed;
+	uint64_t x = (i + 1) * 0x9e3779b97f4a7c15u + seed;
 
 	x ^= x >> 31;
 	x *= 0xbf58476d1ce4e5b9u;
-	x ^= x >> 29;
-	return (char)(x >> 8 * (i % 8));
+	return x ^ x >> 29;
+}
+
+/* Bytes that say where they are and to what they belong; of a text: 64 words
+ * of 16 bytes in any order. */
+static inline char
+byte_at(uint64_t seed, uint64_t i)
+{
+	if (seed & TEXT)
+		i = mixed(seed, i / 16) % 64 * 16 + i % 16;
+	return (char)(mixed(seed & ~TEXT, i / 8) >> 8 * (i % 8));
 }
 
 static inline void
