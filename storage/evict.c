@@ -19,6 +19,7 @@ struct judge {
 	uint64_t room; /* for what stays */
 	bool may_stay; /* of a blob: it can be put at the end of the queue */
 	bool stays;    /* that is what was decided */
+	bool holds;    /* a head stays here, for it cannot move now */
 };
 
 static struct object *
@@ -45,11 +46,10 @@ judge_object(struct judge *j, struct object *o)
 	bool body = info->body.container == j->container;
 	unsigned uses = sketch_count(j->store->sketch, j->hash.lo);
 	uint64_t size = object_disk_size(info);
-	/* Where the body is elsewhere only the head moves, and it does as long
-	 * as there is room for it: after a cut of the budget there is none. */
+	/* Where the body is elsewhere only the head moves. */
 	uint64_t moves = body ? size : object_place_size(&info->head);
 
-	if (body ? evict_keep(uses, moves, j->room) : moves <= j->room) {
+	if (!body || evict_keep(uses, moves, j->room)) {
 		struct object *copy = moved(o, j->container);
 
 		if (copy) {
@@ -60,6 +60,16 @@ judge_object(struct judge *j, struct object *o)
 	store_count(&j->store->evicted, 1);
 	store_count(&j->store->evicted_bytes, size);
 	return NULL;
+}
+
+/* The head of a body that lies elsewhere has no room to move to, as after a cut
+ * of the budget: the body goes when its own turn comes, or the head moves once
+ * there is room. */
+static bool
+must_hold(const struct judge *j, const struct object_info *info)
+{
+	return info->body.container != j->container &&
+	       object_place_size(&info->head) > j->room;
 }
 
 static bool
@@ -76,8 +86,8 @@ on_judge(void *arg, const struct image *old, struct image **out)
 {
 	struct judge *j = arg;
 	struct image *image = image_with(old, NULL, NULL, NULL);
+	bool changed = false;
 
-	j->stays = false;
 	for (unsigned i = 0; image && i < image->count; i++) {
 		struct object *o = image->objects[i], *now;
 		struct image *next;
@@ -90,6 +100,11 @@ on_judge(void *arg, const struct image *old, struct image **out)
 			image_unref(&image);
 			return 0;
 		}
+		if (must_hold(j, &o->info)) {
+			j->holds = true;
+			continue;
+		}
+		changed = true;
 		now = judge_object(j, o);
 		if (now) {
 			object_unref(&image->objects[i]);
@@ -101,41 +116,105 @@ on_judge(void *arg, const struct image *old, struct image **out)
 		image = next;
 		i--;
 	}
+	if (image && j->holds && !changed) {
+		image_unref(&image);
+		return 0;
+	}
 	*out = image;
 	return image ? 1 : LARDER_NOMEM;
 }
 
-/* A batch of what is in the container. Returns bytes > 0 for progress. */
+/* Judges what is in the container, up to a batch of changes; returns how many
+ * keys it has seen. */
+static unsigned
+judge_members(struct judge *j, struct list *batch)
+{
+	struct store *store = j->store;
+	struct writer *w = &store->writer;
+	struct hash hashes[CATALOG_BATCH], from, *at = NULL;
+	unsigned seen = 0, n, limit = commit_limit(store);
+
+	do {
+		int err =
+		    catalog_members(w->reader, j->container, at, hashes, &n);
+
+		catalog_reader_rest(w->reader);
+		if (err)
+			break;
+		n = n < limit ? n : limit;
+		for (unsigned i = 0; i < n && !j->stays; i++) {
+			struct bytes any = {NULL, 0};
+
+			j->hash = hashes[i];
+			j->holds = false;
+			memory_change(store, j->hash, any, on_judge, j, batch);
+			if (!j->holds)
+				sketch_spend(store->sketch, j->hash.lo);
+		}
+		seen += n;
+		from = hashes[n ? n - 1 : 0];
+		from.hi += ++from.lo == 0;
+		at = &from;
+		/* Where all that it saw holds, something behind it may go. */
+	} while (n && list_empty(batch) && !j->stays);
+	return seen;
+}
+
+/* More blobs, in the same transaction, as far as they are needed. */
+static void
+leave_more(struct judge *j, struct list *batch, uint64_t need)
+{
+	struct store *store = j->store;
+	struct catalog_reader *r = store->writer.reader;
+	unsigned limit = commit_limit(store);
+	uint64_t queue = store->writer.scan, id = j->container, freed = 0;
+	struct object_container c;
+
+	for (unsigned n = 0; n < limit; n++) {
+		int err = catalog_get_container(r, id, &c);
+
+		freed += err ? 0 : c.size;
+		queue++;
+		if (budget_usable(&store->budget) + freed >= need)
+			err = LARDER_ABSENT;
+		if (!err)
+			err = catalog_oldest(r, &queue, &id);
+		if (!err)
+			err = catalog_get_container(r, id, &c);
+		catalog_reader_rest(r);
+		if (err || c.kind != PLACE_BLOB)
+			return;
+		j->container = id;
+		/* Its own turn comes, where there is more to it. */
+		if (!judge_members(j, batch) || j->stays)
+			return;
+	}
+}
+
+/* A batch of what is in the container, and where it is a blob, more of them.
+ */
 static int
-leave(struct store *store, uint64_t id, enum place_kind kind, bool chances,
-    bool *stays)
+leave(struct store *store, uint64_t id, enum place_kind kind, uint64_t need,
+    bool chances, bool *stays)
 {
 	struct writer *w = &store->writer;
 	struct commit_extra extra = {.leave = id};
-	struct hash hashes[CATALOG_BATCH];
 	struct judge j = {.store = store, .container = id};
 	struct list batch;
-	unsigned count, limit = commit_limit(store);
-	int err = catalog_members(w->reader, id, NULL, hashes, &count);
+	int err;
 
-	catalog_reader_rest(w->reader);
-	if (err)
-		return err;
 	list_init(&batch);
 	j.room = chances ? budget_free(&store->budget) / 2 : 0;
 	j.may_stay = chances && kind == PLACE_BLOB;
-	for (unsigned i = 0; i < count && i < limit; i++) {
-		struct bytes any = {NULL, 0};
-
-		j.hash = hashes[i];
-		memory_change(store, j.hash, any, on_judge, &j, &batch);
-		sketch_spend(store->sketch, j.hash.lo);
-		*stays |= j.stays;
-	}
-	if (!count)
+	if (!judge_members(&j, &batch))
 		extra.remove = id;
+	*stays = j.stays;
 	if (*stays)
 		extra = (struct commit_extra){.requeue = id};
+	else if (kind == PLACE_BLOB && !list_empty(&batch))
+		leave_more(&j, &batch, need);
+	if (list_empty(&batch) && !extra.remove && !extra.requeue)
+		return 0;
 	w->evicting = true;
 	err = commit_batch(store, &batch, &extra);
 	w->evicting = false;
@@ -156,7 +235,7 @@ smaller(struct store *store, uint64_t id, uint64_t live)
 
 /* One batch of the oldest container that can go; false: there is none. */
 static bool
-step(struct store *store, unsigned *chances)
+step(struct store *store, uint64_t need, unsigned *chances)
 {
 	struct writer *w = &store->writer;
 	struct object_container c;
@@ -175,7 +254,7 @@ step(struct store *store, unsigned *chances)
 			return false;
 		pack_retire(store);
 	}
-	err = leave(store, id, c.kind, *chances > 0, &stays);
+	err = leave(store, id, c.kind, need, *chances > 0, &stays);
 	if (stays)
 		*chances -= *chances > 0;
 	/* Held up by a change that cannot be committed yet: pass by. */
@@ -191,7 +270,7 @@ evict_room(struct store *store, uint64_t need)
 
 	store->writer.scan = 0;
 	while (budget_usable(&store->budget) < need)
-		if (!step(store, &chances))
+		if (!step(store, need, &chances))
 			return false;
 	return true;
 }

@@ -206,7 +206,12 @@ int
 store_gc(struct store *store, struct store_removed *out)
 {
 	uint64_t objects = store->evicted, bytes = store->evicted_bytes;
-	int err = writer_flush(store);
+	int err;
+
+	/* Offline, what opening it with this budget has begun is part of it. */
+	if (store->offline)
+		objects = bytes = 0;
+	err = writer_flush(store);
 
 	writer_gc(store);
 	out->objects = store->evicted - objects;

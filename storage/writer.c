@@ -179,6 +179,7 @@ static int
 on_give_up(void *arg, const struct image *old, struct image **out)
 {
 	struct store *store = arg;
+	unsigned moves = 0;
 
 	*out = image_with(old, NULL, is_hopeless, NULL);
 	if (!*out)
@@ -187,7 +188,17 @@ on_give_up(void *arg, const struct image *old, struct image **out)
 		image_unref(out);
 		return 0;
 	}
-	store_count(&store->no_room, old->count - (*out)->count);
+	for (unsigned i = 0; i < old->count; i++) {
+		const struct object *o = old->objects[i];
+
+		/* What is stored already was to be moved for eviction. */
+		if (o->info.body.kind == PLACE_NONE || !o->move)
+			continue;
+		store_count(&store->evicted, 1);
+		store_count(&store->evicted_bytes, object_disk_size(&o->info));
+		moves++;
+	}
+	store_count(&store->no_room, old->count - (*out)->count - moves);
 	return 1;
 }
 

@@ -3,6 +3,7 @@
  * what was asked for again outlives what was not.
  */
 #include "budget.h"
+#include "larder/clock.h"
 #include "util.h"
 
 #define MIB (1024u * 1024)
@@ -219,6 +220,60 @@ test_sketch(void **state)
 	free(s);
 }
 
+/* What goes is counted, each object and its bytes, also when large ones go; and
+ * a budget that was cut is reached at once, by no more than has to go. */
+static void
+test_cut(void **state)
+{
+	struct fixture *f = fixture_new(320 * MIB, 0);
+	struct store_stats before, after;
+	struct store_removed removed;
+	uint64_t was, gone;
+	int64_t from, took;
+	char key[32];
+
+	(void)state;
+	for (unsigned i = 0; i < 220; i++) {
+		snprintf(key, sizeof(key), "k%u", i);
+		put(f, key, "", i, MIB, true);
+	}
+	for (unsigned round = 0; round < 2; round++) {
+		uint64_t size = round ? 48 * MIB : 160 * MIB;
+
+		store_flush(f->store);
+		store_stats(f->store, &before);
+		was = du(f->path);
+		from = clock_mono_ms();
+		f->options.size = size;
+		f->options.offline = round;
+		if (round)
+			fixture_reopen(f);
+		else
+			store_resize(f->store, size, 0, 1ull << 40);
+		assert_int_equal(store_gc(f->store, &removed), 0);
+		took = clock_mono_ms() - from;
+		store_stats(f->store, &after);
+		gone = before.objects - after.objects;
+		print_message("%llu went in %lld ms\n",
+		    (unsigned long long)gone, (long long)took);
+		assert_true(took < 5000);
+		assert_true(du(f->path) <= size);
+		assert_true(gone <= (was - size) / MIB + size / MIB / 8);
+		assert_int_equal(after.evicted, gone);
+		assert_true(after.evicted_bytes >= gone * MIB);
+		assert_true(after.evicted_bytes < gone * (MIB + 8192));
+		if (!round)
+			continue;
+		assert_int_equal(removed.objects, gone);
+		assert_true(removed.bytes <= was - du(f->path) + MIB);
+		assert_true(removed.bytes + MIB >= was - du(f->path));
+	}
+	/* The newest are those that are left. */
+	assert_int_equal(get(f, "k219", "", 219, MIB), 0);
+	assert_int_equal(get(f, "k0", "", 0, MIB), LARDER_ABSENT);
+	fixture_free(f);
+}
+
 int
 main(void)
 {
@@ -226,6 +281,7 @@ main(void)
 	    cmocka_unit_test(test_hard),
 	    cmocka_unit_test(test_second_chance),
 	    cmocka_unit_test(test_pinned),
+	    cmocka_unit_test(test_cut),
 	    cmocka_unit_test(test_holes),
 	    cmocka_unit_test(test_sketch),
 	};
