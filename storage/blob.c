@@ -318,6 +318,11 @@ blob_room(struct blob *b)
 
 	pthread_mutex_lock(&b->lock);
 	n = room(b);
+	if (n == 0 && b->window) {
+		/* Readers may stand further ahead than there is yet. */
+		blob_trim(b);
+		n = room(b);
+	}
 	/* Who learns that there is none waits for some. */
 	b->starved = n == 0;
 	pthread_mutex_unlock(&b->lock);
@@ -389,6 +394,12 @@ blob_to_window(struct blob *b)
 {
 	b->window = true;
 	blob_trim(b);
+	/* Without readers there is no room yet; the producer may want to know
+	 * that there will be none. */
+	if (b->starved && b->wake) {
+		b->starved = false;
+		b->wake(b->wake_arg);
+	}
 }
 
 void
@@ -685,6 +696,8 @@ blob_reader_range(struct blob_reader *r, uint64_t from, uint64_t to)
 	r->end = to;
 	r->given = r->want = 0;
 	let_go(&r->held);
+	if (b->window)
+		blob_trim(b);
 	pthread_mutex_unlock(&b->lock);
 }
 

@@ -411,6 +411,10 @@ pump_some(struct fetch *f)
 	ssize_t n;
 	int err;
 
+	if (room == 0 && !fetch_is_wanted(f)) {
+		fetch_fail(f, 502, "abandoned", "Nobody waits for it.");
+		return false;
+	}
 	if (room == 0) {
 		/* The readers set the pace; their own timeouts hold. */
 		conn_set_timeout(f->conn, 0);
@@ -487,20 +491,27 @@ worth_finishing(const struct fetch *f)
 	       f->body.total / FORSAKEN_TENTHS >= all / 10;
 }
 
+bool
+fetch_is_wanted(struct fetch *f)
+{
+	if (flight_interested(f->flight) > 0)
+		return true;
+	/* Of what is being asked for it is not known yet what it costs. */
+	if (f->state != FETCH_BODY)
+		return f->action != CACHE_PASS && !f->uploads;
+	if (f->background)
+		return !blob_is_window(f->blob);
+	return worth_finishing(f);
+}
+
 static void
 on_forsaken(void *arg)
 {
 	struct fetch *f = arg;
 
 	check_magic(f, FETCH_MAGIC);
-	if (f->background || flight_interested(f->flight) > 0)
-		return;
-	/* Of what is being asked for it is not known yet what it costs. */
-	if (f->state != FETCH_BODY && f->action != CACHE_PASS && !f->uploads)
-		return;
-	if (worth_finishing(f))
-		return;
-	fetch_fail(f, 502, "abandoned", "Nobody waits for it any more.");
+	if (!fetch_is_wanted(f))
+		fetch_fail(f, 502, "abandoned", "Nobody waits for it.");
 }
 
 void

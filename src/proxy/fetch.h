@@ -123,6 +123,8 @@ void fetch_run(struct fetch *f);
 
 /* fetch.c, for reply.c and upload.c. */
 void fetch_pump(struct fetch *f);
+/* Does anybody read it, or is it worth having in the cache all the same? */
+bool fetch_is_wanted(struct fetch *f);
 void fetch_ask_again(struct fetch *f);
 /* There is no usable answer: 502 or 504, a token and a sentence. Or, when its
  * head is out already, the transfer is aborted. Frees f. */

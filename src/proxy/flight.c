@@ -213,7 +213,7 @@ flight_join(struct flights *table, struct bytes key,
 	} else {
 		add_waiter(made, waiter);
 		if (!alone) {
-			made->listed = true;
+			made->listed = made->joinable = true;
 			list_append(bucket_of(shard, hash), &made->node);
 		}
 	}

@@ -58,6 +58,7 @@ struct flight {
 	unsigned interested; /* who has joined and not left; ditto */
 	enum flight_state state; /* ditto */
 	bool listed;		 /* ditto */
+	bool joinable;		 /* constant: others were to find it */
 	bool had_followers;	 /* ditto */
 	bool overtaken;		 /* by flight_invalidate(); ditto */
 	struct flights *table;

@@ -190,6 +190,8 @@ publish_response(struct fetch *f, struct cache_admission *admission)
 	flight_publish(f->flight, &result);
 	if (f->body.framing == HTTP_BODY_NONE)
 		fetch_finish(f);
+	else if (!fetch_is_wanted(f))
+		fetch_fail(f, 502, "abandoned", "Nobody waits for it.");
 	else
 		fetch_pump(f);
 }
@@ -211,8 +213,8 @@ on_response(struct fetch *f)
 		admission.store = false;
 	else if (!admission.store)
 		drop_superseded(f);
-	if (f->action != CACHE_PASS && !admission.store &&
-	    f->response.status < 500)
+	/* What says something about those who would have shared it. */
+	if (f->flight->joinable && !admission.store && f->response.status < 500)
 		flight_mark_private(
 		    proxy_flights(f->w->proxy), f->key, f->response_time);
 	reply_invalidate(f);
