@@ -40,30 +40,44 @@ rm_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
 	return remove(path);
 }
 
-static inline uint64_t *
-du_sum(void)
-{
-	static uint64_t sum;
+/* What du() has seen. A file that is renamed under the walk shows twice. */
+struct du {
+	uint64_t sum;
+	size_t count;
+	ino_t inodes[4096];
+};
 
-	return &sum;
+static inline struct du *
+du_state(void)
+{
+	static struct du state;
+
+	return &state;
 }
 
 static inline int
 du_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
 {
+	struct du *du = du_state();
+
 	(void)path;
 	(void)flag;
 	(void)ftw;
-	*du_sum() += (uint64_t)st->st_blocks * 512;
+	for (size_t i = 0; i < du->count; i++)
+		if (du->inodes[i] == st->st_ino)
+			return 0;
+	assert_true(du->count < sizeof(du->inodes) / sizeof(du->inodes[0]));
+	du->inodes[du->count++] = st->st_ino;
+	du->sum += (uint64_t)st->st_blocks * 512;
 	return 0;
 }
 
 static inline uint64_t
 du(const char *path)
 {
-	*du_sum() = 0;
+	du_state()->sum = du_state()->count = 0;
 	nftw(path, du_one, 16, FTW_PHYS);
-	return *du_sum();
+	return du_state()->sum;
 }
 
 static inline void
