@@ -16,158 +16,8 @@
 
 #include <stdlib.h>
 
-#include "blob.h"
 #include "internal.h"
-
-/* ---- objects and images ------------------------------------------------- */
-
-static struct bytes
-place_bytes(char **at, struct bytes b)
-{
-	struct bytes copy = {*at, b.n};
-
-	if (b.n)
-		memcpy(*at, b.p, b.n);
-	*at += b.n;
-	return copy;
-}
-
-struct object *
-object_new(struct bytes key, const struct object_info *info)
-{
-	size_t n =
-	    sizeof(struct object) + key.n + info->variant.n + info->meta.n;
-	struct object *o = malloc(n);
-	char *at;
-
-	if (!o)
-		return NULL;
-	memset(o, 0, sizeof(*o));
-	o->refs = 1;
-	o->info = *info;
-	o->cost = n;
-	at = o->data;
-	o->key = place_bytes(&at, key);
-	o->info.variant = place_bytes(&at, info->variant);
-	o->info.meta = place_bytes(&at, info->meta);
-	return o;
-}
-
-struct object *
-object_copy(const struct object *o)
-{
-	struct object *copy = object_new(o->key, &o->info);
-
-	if (!copy)
-		return NULL;
-	copy->move = o->move;
-	copy->blob = o->blob ? blob_ref(o->blob) : NULL;
-	copy->head = o->head ? chunk_ref(o->head) : NULL;
-	copy->pressed = o->pressed ? pressed_ref(o->pressed) : NULL;
-	return copy;
-}
-
-struct object *
-object_ref(struct object *o)
-{
-	atomic_fetch_add_explicit(&o->refs, 1, memory_order_relaxed);
-	return o;
-}
-
-void
-object_unref(struct object **p)
-{
-	struct object *o = *p;
-
-	*p = NULL;
-	if (!o ||
-	    atomic_fetch_sub_explicit(&o->refs, 1, memory_order_acq_rel) > 1)
-		return;
-	blob_unref(&o->blob);
-	chunk_unref(&o->head);
-	pressed_unref(&o->pressed);
-	free(o);
-}
-
-static struct image *
-image_new(void)
-{
-	struct image *image = calloc(1, sizeof(*image));
-
-	if (image)
-		image->refs = 1;
-	return image;
-}
-
-struct image *
-image_ref(struct image *image)
-{
-	atomic_fetch_add_explicit(&image->refs, 1, memory_order_relaxed);
-	return image;
-}
-
-void
-image_unref(struct image **p)
-{
-	struct image *image = *p;
-
-	*p = NULL;
-	if (!image || atomic_fetch_sub_explicit(
-			  &image->refs, 1, memory_order_acq_rel) > 1)
-		return;
-	for (unsigned i = 0; i < image->count; i++)
-		object_unref(&image->objects[i]);
-	free(image);
-}
-
-struct image *
-image_with(const struct image *old, struct object *with,
-    bool (*drop)(void *arg, const struct object *o), void *arg)
-{
-	struct image *image = image_new();
-
-	if (!image)
-		return NULL;
-	if (with)
-		image->objects[image->count++] = object_ref(with);
-	for (unsigned i = 0; i < old->count; i++) {
-		struct object *o = old->objects[i];
-
-		if (with && bytes_eq(o->info.variant, with->info.variant))
-			continue;
-		if (drop && drop(arg, o))
-			continue;
-		/* The oldest goes for the newest. */
-		if (image->count < STORE_VARIANTS_MAX)
-			image->objects[image->count++] = object_ref(o);
-	}
-	return image;
-}
-
-static int
-image_decode(struct bytes in, struct image **out)
-{
-	struct object_value value;
-	struct image *image;
-	int err = object_value_decode(in, &value);
-
-	if (err)
-		return err;
-	image = image_new();
-	if (!image)
-		return LARDER_NOMEM;
-	for (unsigned i = 0; i < value.count; i++) {
-		struct object *o = object_new(value.key, &value.infos[i]);
-
-		if (!o) {
-			image_unref(&image);
-			return LARDER_NOMEM;
-		}
-		image->objects[image->count++] = o;
-	}
-	*out = image;
-	return 0;
-}
+#include "shard.h"
 
 /* ---- entries and shards -------------------------------------------------- */
 
@@ -188,7 +38,7 @@ memory_init(struct memory *m, uint64_t size)
 	return 0;
 }
 
-static struct shard *
+struct shard *
 shard_of(struct store *store, struct hash hash)
 {
 	return &store->memory.shards[hash.hi % MEMORY_SHARDS];
@@ -247,15 +97,15 @@ add_entry(struct shard *s, struct hash hash, struct image **image)
 	return e;
 }
 
-static void
-account(struct store *store, struct entry *e, size_t cost)
+void
+shard_account(struct store *store, struct entry *e, size_t cost)
 {
 	store->memory.used += cost - e->cost;
 	e->cost = cost;
 }
 
-static void
-remove_entry(struct store *store, struct shard *s, struct entry *e)
+void
+shard_remove(struct store *store, struct shard *s, struct entry *e)
 {
 	struct entry **at = slot_of(s, e->hash);
 
@@ -263,7 +113,7 @@ remove_entry(struct store *store, struct shard *s, struct entry *e)
 	*at = e->next;
 	s->count--;
 	list_remove(&e->node);
-	account(store, e, 0);
+	shard_account(store, e, 0);
 	image_unref(&e->image);
 	free(e);
 }
@@ -298,25 +148,26 @@ shrink(struct store *store, struct shard *s)
 			list_remove(&e->node);
 			list_append(&s->clock, &e->node);
 		} else {
-			remove_entry(store, s, e);
+			shard_remove(store, s, e);
 		}
 	}
 }
 
 /* It is clean: the tier may keep it. */
-static void
-keep(struct store *store, struct shard *s, struct entry *e)
+void
+shard_keep(struct store *store, struct shard *s, struct entry *e)
 {
 	list_remove(&e->node);
 	list_append(&s->clock, &e->node);
-	account(store, e, cost_of(e));
+	shard_account(store, e, cost_of(e));
 	shrink(store, s);
 }
 
 /* The entry, out of the catalog if there is none: with no objects if it has
  * nothing, either. Not in the clock then. */
-static int
-load(struct store *store, struct shard *s, struct hash hash, struct entry **out)
+int
+shard_load(
+    struct store *store, struct shard *s, struct hash hash, struct entry **out)
 {
 	struct image *image = NULL;
 	struct catalog_reader *r;
@@ -356,9 +207,9 @@ fill_record(struct arena *arena, const struct object *o, struct store_record *r)
 
 	if (!at)
 		return LARDER_NOMEM;
-	r->key = place_bytes(&at, o->key);
-	r->variant = place_bytes(&at, info->variant);
-	r->meta = place_bytes(&at, info->meta);
+	r->key = image_put_bytes(&at, o->key);
+	r->variant = image_put_bytes(&at, info->variant);
+	r->meta = image_put_bytes(&at, info->meta);
 	r->id = info->id;
 	r->stored_at = info->stored_at;
 	r->expires = info->expires;
@@ -414,7 +265,7 @@ memory_visit(struct store *store, struct hash hash, struct bytes key,
 	struct entry *e;
 
 	pthread_mutex_lock(&s->lock);
-	err = load(store, s, hash, &e);
+	err = shard_load(store, s, hash, &e);
 	for (unsigned i = 0; !err && i < e->image->count; i++) {
 		struct object *o = e->image->objects[i];
 
@@ -423,9 +274,9 @@ memory_visit(struct store *store, struct hash hash, struct bytes key,
 	}
 	if (!err && !e->dirty) {
 		if (e->image->count)
-			keep(store, s, e);
+			shard_keep(store, s, e);
 		else
-			remove_entry(store, s, e);
+			shard_remove(store, s, e);
 	}
 	pthread_mutex_unlock(&s->lock);
 	return err ? err : result;
@@ -440,11 +291,11 @@ memory_image(struct store *store, struct hash hash, struct image **out)
 
 	pthread_mutex_lock(&s->lock);
 	e = *slot_of(s, hash);
-	err = e ? 0 : load(store, s, hash, &e);
+	err = e ? 0 : shard_load(store, s, hash, &e);
 	if (!err) {
 		*out = image_ref(e->image);
 		if (!e->dirty && list_empty(&e->node))
-			remove_entry(store, s, e);
+			shard_remove(store, s, e);
 		if (!(*out)->count) {
 			image_unref(out);
 			err = LARDER_ABSENT;
@@ -452,167 +303,6 @@ memory_image(struct store *store, struct hash hash, struct image **out)
 	}
 	pthread_mutex_unlock(&s->lock);
 	return err;
-}
-
-/* ---- changing ------------------------------------------------------------ */
-
-static void
-count_change(struct store *store, const struct image *image, bool in)
-{
-	for (unsigned i = 0; i < image->count; i++) {
-		const struct object_info *info = &image->objects[i]->info;
-
-		store->objects += in ? 1 : -(uint64_t)1;
-		store->body_bytes += in ? info->body_size : -info->body_size;
-	}
-}
-
-/* Bytes that the writer must append for it. */
-static uint64_t
-unplaced(const struct image *image)
-{
-	uint64_t n = 0;
-
-	for (unsigned i = 0; i < image->count; i++) {
-		const struct object *o = image->objects[i];
-		bool body = o->info.body.kind == PLACE_NONE &&
-			    o->info.body_size <= STORE_SMALL;
-
-		if (body || o->move)
-			n += o->info.body_size +
-			     object_place_size(&o->info.body);
-		if (body || o->head)
-			n += o->info.head_size + o->cost;
-	}
-	return n;
-}
-
-/* The entry, or for another key of the same hash: nothing of it. */
-static const struct image *
-old_image(const struct entry *e, struct bytes key)
-{
-	static const struct image none;
-
-	if (key.p && e->image->count &&
-	    !bytes_eq(e->image->objects[0]->key, key))
-		return &none;
-	return e->image;
-}
-
-int
-memory_change(struct store *store, struct hash hash, struct bytes key,
-    memory_change_fn *change, void *arg, struct list *batch)
-{
-	struct shard *s = shard_of(store, hash);
-	struct image *image = NULL;
-	struct entry *e;
-	int result;
-
-	pthread_mutex_lock(&s->lock);
-	result = load(store, s, hash, &e);
-	if (result) {
-		pthread_mutex_unlock(&s->lock);
-		return result;
-	}
-	result = change(arg, old_image(e, key), &image);
-	if (result == 1) {
-		count_change(store, e->image, false);
-		count_change(store, image, true);
-		image_unref(&e->image);
-		e->image = image;
-		e->version++;
-		e->bytes = unplaced(image);
-		if (!e->dirty) {
-			list_remove(&e->node);
-			account(store, e, 0);
-			e->dirty = true;
-		}
-		writer_queue(store, e, batch);
-	} else if (!e->dirty && !e->image->count) {
-		remove_entry(store, s, e);
-	} else if (!e->dirty && list_empty(&e->node)) {
-		keep(store, s, e);
-	}
-	pthread_mutex_unlock(&s->lock);
-	return result == 1 ? 0 : result == 0 ? LARDER_ABSENT : result;
-}
-
-struct image *
-memory_snapshot(struct store *store, struct entry *e, uint64_t *version)
-{
-	struct shard *s = shard_of(store, e->hash);
-	struct image *image;
-
-	pthread_mutex_lock(&s->lock);
-	image = image_ref(e->image);
-	*version = e->version;
-	pthread_mutex_unlock(&s->lock);
-	return image;
-}
-
-/* It is on disk: what the tier does not want is let go. */
-static void
-placed(struct store *store, struct object *o, const struct place *places,
-    struct blob **let_go)
-{
-	o->info.head = places[0];
-	o->info.body = places[1];
-	o->move = 0;
-	chunk_unref(&o->head);
-	pressed_unref(&o->pressed);
-	*let_go = NULL;
-	if (!o->blob)
-		return;
-	blob_uncharge(o->blob);
-	if (places[1].kind != PLACE_PACK || !store->memory.size) {
-		*let_go = o->blob;
-		o->blob = NULL;
-	}
-}
-
-/* An object that was made out of `o` while o was being written, by an update,
- * lies where o lies now: where it lay when it was copied may be gone. The head
- * that it has itself stays pending, and so does a body that was pressed. */
-static void
-inherit(struct object *o, const struct image *from, const struct place *places)
-{
-	for (unsigned i = 0; i < from->count; i++) {
-		if (from->objects[i] == o ||
-		    from->objects[i]->info.id != o->info.id)
-			continue;
-		if (!o->pressed)
-			o->info.body = places[2 * i + 1];
-		if (!o->head)
-			o->info.head = places[2 * i];
-		o->move = 0;
-	}
-}
-
-void
-memory_clean(struct store *store, struct entry *e, uint64_t version,
-    struct image *image, const struct place *places, struct list *again)
-{
-	struct shard *s = shard_of(store, e->hash);
-	struct blob *let_go[STORE_VARIANTS_MAX] = {NULL};
-
-	pthread_mutex_lock(&s->lock);
-	for (unsigned i = 0; i < image->count; i++)
-		placed(store, image->objects[i], places + 2 * i, &let_go[i]);
-	e->batched = false;
-	if (e->version != version) {
-		for (unsigned i = 0; i < e->image->count; i++)
-			inherit(e->image->objects[i], image, places);
-		list_append(again, &e->node);
-	} else {
-		e->dirty = false;
-		if (e->image->count)
-			keep(store, s, e);
-		else
-			remove_entry(store, s, e);
-	}
-	pthread_mutex_unlock(&s->lock);
-	for (unsigned i = 0; i < STORE_VARIANTS_MAX; i++)
-		blob_unref(&let_go[i]);
 }
 
 /* ---- size ---------------------------------------------------------------- */
@@ -639,7 +329,7 @@ memory_release(struct store *store)
 		for (size_t slot = 0; s->slots && slot < s->size; slot++)
 			while (s->slots[slot]) {
 				s->slots[slot]->dirty = false;
-				remove_entry(store, s, s->slots[slot]);
+				shard_remove(store, s, s->slots[slot]);
 			}
 		free(s->slots);
 		pthread_mutex_destroy(&s->lock);

@@ -93,6 +93,11 @@ struct object *object_new(struct bytes key, const struct object_info *info);
 struct object *object_copy(const struct object *o);
 void object_unref(struct object **object);
 struct object *object_ref(struct object *object);
+/* An empty one, and one out of a value of the catalog. */
+struct image *image_new(void);
+int image_decode(struct bytes in, struct image **out);
+/* Copies b to *at, moves that on, and returns the copy. */
+struct bytes image_put_bytes(char **at, struct bytes b);
 struct image *image_ref(struct image *image);
 void image_unref(struct image **image);
 

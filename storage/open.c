@@ -1,0 +1,331 @@
+/*
+ * Opening a store, closing it, and its bounds.
+ *
+ *   folder ──> lock ──> superblock ──> catalog ──> stock ──> threads
+ *
+ * What always holds: the folder is locked before anything in it is looked at,
+ * and nothing in it is changed before its superblock was understood.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+#define SUPERBLOCK "larder.store"
+#define TITLE	   "larder store, format "
+#define TITLE_SIZE 32u
+#define SUPER_SIZE (TITLE_SIZE + STORE_SECRET + 8)
+/* The least budget that holds a pack, a catalog and room to turn. */
+#define SIZE_MIN   (8u * 1024 * 1024)
+
+/* Says why, in a sentence. */
+static int
+refuse(char *why, size_t n, int err, const char *path, const char *advice)
+{
+	const char *what = larder_strerror(err);
+
+	if ((err == LARDER_IO || err == LARDER_ACCESS) && errno)
+		what = strerror(errno);
+	snprintf(why, n, "%s: %s%s%s", path, what, *advice ? "; " : "", advice);
+	return err;
+}
+
+static int
+make_superblock(struct store *store)
+{
+	char buf[SUPER_SIZE] = {0};
+	struct iovec iov = {buf, sizeof(buf)};
+	int fd, err = disk_random(store->secret, STORE_SECRET);
+
+	snprintf(buf, TITLE_SIZE, TITLE "%u\n", OBJECT_FORMAT);
+	memcpy(buf + TITLE_SIZE, store->secret, STORE_SECRET);
+	object_put64(buf + TITLE_SIZE + STORE_SECRET,
+	    object_sum(buf, TITLE_SIZE + STORE_SECRET, 0));
+	if (err)
+		return err;
+	err = disk_open(
+	    store->dir, SUPERBLOCK ".new", O_RDWR | O_CREAT | O_TRUNC, &fd);
+	if (err)
+		return err;
+	err = disk_write(fd, &iov, 1, 0);
+	if (!err)
+		err = disk_sync(fd);
+	disk_close(fd);
+	if (!err)
+		err = disk_rename(store->dir, SUPERBLOCK ".new", SUPERBLOCK);
+	return err ? err : disk_sync_folder(store->dir, ".");
+}
+
+static int
+read_superblock(struct store *store)
+{
+	char buf[SUPER_SIZE];
+	uint64_t size, allocated;
+	int fd, err = disk_open(store->dir, SUPERBLOCK, O_RDONLY, &fd);
+
+	if (err)
+		return err;
+	err = disk_size(fd, &size, &allocated);
+	if (!err && size < TITLE_SIZE)
+		err = LARDER_DAMAGED;
+	if (!err)
+		err = disk_read(
+		    fd, buf, size < SUPER_SIZE ? size : SUPER_SIZE, 0);
+	disk_close(fd);
+	if (err)
+		return err;
+	if (memcmp(buf, TITLE, sizeof(TITLE) - 1) != 0)
+		return LARDER_DAMAGED;
+	if (buf[sizeof(TITLE) - 1] != '0' + OBJECT_FORMAT ||
+	    buf[sizeof(TITLE)] != '\n')
+		return LARDER_FORMAT;
+	if (size != SUPER_SIZE || object_get64(buf + SUPER_SIZE - 8) !=
+				      object_sum(buf, SUPER_SIZE - 8, 0))
+		return LARDER_DAMAGED;
+	memcpy(store->secret, buf + TITLE_SIZE, STORE_SECRET);
+	return 0;
+}
+
+static int
+open_folder(
+    struct store *store, const struct store_options *o, char *why, size_t n)
+{
+	int err = disk_open_folder(o->path, !o->offline, &store->dir);
+
+	if (err == LARDER_ABSENT)
+		return refuse(why, n, o->offline ? err : LARDER_IO, o->path,
+		    o->offline ? "there is no cache here yet"
+			       : "the folder above it must exist");
+	if (err)
+		return refuse(why, n, err, o->path,
+		    "the user that larderd runs as must own this folder");
+	/* No store, no lock file: nothing is left behind by a look. */
+	if (o->offline && faccessat(store->dir, SUPERBLOCK, F_OK, 0) != 0)
+		return refuse(why, n, LARDER_ABSENT, o->path,
+		    "there is no cache here yet");
+	err = disk_lock(store->dir, "lock", &store->lock);
+	if (err == LARDER_LOCKED)
+		return refuse(why, n, err, o->path,
+		    "another larderd, or a larderctl, is using this cache");
+	if (err)
+		return refuse(why, n, err, o->path,
+		    "the user that larderd runs as must own this folder");
+	return 0;
+}
+
+static int
+open_superblock(
+    struct store *store, const struct store_options *o, char *why, size_t n)
+{
+	static const char *const folders[] = {"packs", "blobs", "tmp"};
+	int err = read_superblock(store);
+	bool made;
+
+	if (err == LARDER_FORMAT)
+		return refuse(why, n, err, o->path,
+		    "this larder reads format 1: run the version that wrote "
+		    "it, "
+		    "or move the folder away to start with an empty cache");
+	if (err == LARDER_DAMAGED)
+		return refuse(why, n, err, o->path,
+		    "its file " SUPERBLOCK
+		    " is not one of larder's: if nothing "
+		    "else is in the folder, move it away");
+	if (err == LARDER_ABSENT)
+		err = make_superblock(store);
+	for (unsigned i = 0; i < ARRAY_SIZE(folders) && !err; i++)
+		err = disk_mkdir(store->dir, folders[i], &made);
+	return err ? refuse(why, n, err, o->path, "") : 0;
+}
+
+static int
+open_catalog(
+    struct store *store, const struct store_options *o, char *why, size_t n)
+{
+	uint64_t map = o->size > 4ull << 30 ? o->size : 4ull << 30;
+	char path[4096];
+	int err;
+
+	/* LMDB has no openat(). */
+	snprintf(path, sizeof(path), "%s/catalog.mdb", o->path);
+	errno = 0;
+	err = catalog_open(&store->catalog, path, map);
+	if (!err)
+		err = writer_init(store);
+	return err ? refuse(why, n, err, path,
+			 err == LARDER_DAMAGED
+			     ? "move the folder away to start with an empty one"
+			     : "")
+		   : 0;
+}
+
+/* What a crash left in tmp/: the catalog knows what is to become of it. */
+static void
+on_leftover(void *arg, const char *name)
+{
+	struct store *store = arg;
+	struct object_container c;
+	char again[17];
+	unsigned long long id = strtoull(name, NULL, 16);
+	int err;
+
+	snprintf(again, sizeof(again), "%016llx", id);
+	if (strcmp(again, name) != 0)
+		return;
+	err = catalog_get_container(store->writer.reader, id, &c);
+	catalog_reader_rest(store->writer.reader);
+	if (!err)
+		file_settle(&store->files, id, c.kind);
+	else if (err == LARDER_ABSENT)
+		file_drop(&store->files, id, 0);
+}
+
+static void
+on_folder(void *arg, const char *name)
+{
+	struct store *store = arg;
+	unsigned long n = strtoul(name, NULL, 16);
+
+	if (strlen(name) != 2 || n > 255)
+		return;
+	store->files.folders[n / 64] |= 1ull << n % 64;
+	budget_force(&store->budget, DISK_BLOCK);
+}
+
+/* Counts what is there already: by what the catalog says, not by a walk. */
+static void
+take_stock(struct store *store)
+{
+	const struct catalog_totals *t = &store->writer.totals;
+
+	/* The folder, four in it, the superblock, the lock, LMDB's lock. */
+	budget_force(&store->budget, 8 * DISK_BLOCK + 128 * 1024);
+	budget_force(&store->budget, t->disk);
+	commit_account_catalog(store);
+	disk_list(store->dir, "blobs", on_folder, store);
+	store->next_id = t->next_id;
+	store->objects = t->objects;
+	store->body_bytes = t->body_bytes;
+	store->stored_bytes = t->stored_bytes;
+	disk_list(store->dir, "tmp", on_leftover, store);
+	commit_punch_again(store);
+}
+
+static unsigned
+rest_time(const struct store_options *o)
+{
+	return o->rest == 0 ? STORE_REST : o->rest < 0 ? 0 : (unsigned)o->rest;
+}
+
+static int
+start_threads(
+    struct store *store, const struct store_options *o, char *why, size_t n)
+{
+	int err = pool_start(&store->readers, 4);
+
+	if (!err)
+		err = pool_start(&store->spillers, POOL_MAX);
+	if (!err)
+		err = writer_start(store);
+	if (!err && !o->offline)
+		err = press_start(store, rest_time(o));
+	return err ? refuse(why, n, err, o->path, "no threads to be had") : 0;
+}
+
+static void
+release(struct store *store)
+{
+	press_stop(store);
+	pool_stop(&store->readers);
+	pool_stop(&store->spillers);
+	writer_stop(store);
+	memory_release(store);
+	files_release(&store->files);
+	while (store->spare_count)
+		catalog_reader_close(&store->spares[--store->spare_count]);
+	catalog_close(&store->catalog);
+	pthread_mutex_destroy(&store->spare_lock);
+	disk_close(store->lock);
+	disk_close(store->dir);
+	free(store->sketch);
+	free(store);
+}
+
+static int
+open_all(
+    struct store *store, const struct store_options *o, char *why, size_t n)
+{
+	int err;
+
+	err = open_folder(store, o, why, n);
+	if (!err)
+		err = open_superblock(store, o, why, n);
+	if (err)
+		return err;
+	store->files.dir = store->dir;
+	err = open_catalog(store, o, why, n);
+	if (err)
+		return err;
+	take_stock(store);
+	return start_threads(store, o, why, n);
+}
+
+int
+store_open(
+    struct store **out, const struct store_options *o, char *why, size_t n)
+{
+	struct store *store = calloc(1, sizeof(*store));
+	int err;
+
+	if (!store)
+		return refuse(why, n, LARDER_NOMEM, o->path, "");
+	store->report = o->report;
+	store->report_arg = o->report_arg;
+	store->offline = o->offline;
+	store->dir = store->lock = -1;
+	store->budget.size = o->size < SIZE_MIN ? SIZE_MIN : o->size;
+	store->max_object = o->max_object;
+	store->errors_before = disk_errors();
+	pthread_mutex_init(&store->spare_lock, NULL);
+	files_init(&store->files, -1, &store->budget);
+	pool_init(&store->readers);
+	pool_init(&store->spillers);
+	writer_prepare(store);
+	store->sketch = calloc(1, sizeof(*store->sketch));
+	err = memory_init(&store->memory, o->memory);
+	if (err || !store->sketch)
+		err = refuse(why, n, LARDER_NOMEM, o->path, "");
+	if (!err)
+		err = open_all(store, o, why, n);
+	if (err)
+		release(store);
+	else
+		*out = store;
+	return err;
+}
+
+void
+store_close(struct store **p)
+{
+	struct store *store = *p;
+
+	*p = NULL;
+	if (!store)
+		return;
+	/* Large ones that are still being sealed come first. */
+	writer_flush(store);
+	release(store);
+}
+
+void
+store_resize(
+    struct store *store, uint64_t size, uint64_t memory, uint64_t max_object)
+{
+	store->budget.size = size < SIZE_MIN ? SIZE_MIN : size;
+	store->max_object = max_object;
+	memory_resize(store, memory);
+	writer_nudge(store);
+}

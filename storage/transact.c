@@ -1,0 +1,369 @@
+/*
+ * One group, second part: the transaction.
+ *
+ * What always holds
+ *   - It is told the difference between the value that it finds and the one
+ *     that it writes: which containers the key left or entered, and how many
+ *     live bytes that is. So it does not matter through which steps a key got
+ *     where it is.
+ *   - Files that nothing names after it go to tmp/ before it. If it fails they
+ *     come back.
+ */
+#include <stdlib.h>
+
+#include "commit.h"
+
+static bool
+same_place(const struct place *a, const struct place *b)
+{
+	return a->kind == b->kind && a->container == b->container &&
+	       a->offset == b->offset;
+}
+
+static bool
+has_place(const struct object_value *v, const struct place *p)
+{
+	for (unsigned i = 0; i < v->count; i++)
+		if (same_place(&v->infos[i].head, p) ||
+		    same_place(&v->infos[i].body, p))
+			return true;
+	return false;
+}
+
+static bool
+has_container(const struct object_value *v, uint64_t id)
+{
+	for (unsigned i = 0; i < v->count; i++) {
+		const struct object_info *info = &v->infos[i];
+
+		if ((info->head.kind != PLACE_NONE &&
+			info->head.container == id) ||
+		    info->body.container == id)
+			return true;
+	}
+	return false;
+}
+
+/* A place that stands in `a` only: sign says whether it came or went. */
+static int
+only_in(struct commit *c, struct hash hash, const struct place *p,
+    const struct object_value *other, int sign)
+{
+	struct touched *t;
+
+	if (p->kind == PLACE_NONE || has_place(other, p))
+		return 0;
+	t = commit_touch(c, p->container, p->kind);
+	t->live += sign * (int64_t)object_place_size(p);
+	if (sign < 0 && p->kind == PLACE_PACK) {
+		c->regions = commit_grow(c->regions, c->region_count,
+		    &c->region_room, sizeof(*c->regions));
+		c->regions[c->region_count++] = (struct region){
+		    p->container, p->offset, object_place_size(p)};
+	}
+	if (has_container(other, p->container))
+		return 0;
+	return catalog_put_member(
+	    c->store->catalog, p->container, hash, sign > 0);
+}
+
+static int
+differ(struct commit *c, struct hash hash, const struct object_value *a,
+    const struct object_value *b, int sign)
+{
+	struct catalog_totals *t = &c->store->writer.totals;
+	int err = 0;
+
+	for (unsigned i = 0; i < a->count && !err; i++) {
+		const struct object_info *info = &a->infos[i];
+
+		t->objects += (uint64_t)sign;
+		t->body_bytes += (uint64_t)sign * info->body_size;
+		t->stored_bytes += (uint64_t)sign * object_disk_size(info);
+		err = only_in(c, hash, &info->head, b, sign);
+		if (!err)
+			err = only_in(c, hash, &info->body, b, sign);
+	}
+	return err;
+}
+
+static int
+write_item(struct commit *c, const struct item *item)
+{
+	struct catalog *catalog = c->store->catalog;
+	struct hash hash = item->entry->hash;
+	struct object_value old, now;
+	struct bytes key = {NULL, 0}, value = {NULL, 0};
+	char *buf = NULL;
+	int err = catalog_old(catalog, hash, &value);
+
+	/* A value that cannot be read is replaced; what it named is found to
+	 * be nobody's when its containers go. */
+	if (err || object_value_decode(value, &old) != 0)
+		old.count = 0;
+	if (err < 0 && err != LARDER_DAMAGED)
+		return err;
+	now.count = item->image->count;
+	for (unsigned i = 0; i < now.count; i++) {
+		now.infos[i] = item->image->objects[i]->info;
+		now.infos[i].head = item->places[2 * i];
+		now.infos[i].body = item->places[2 * i + 1];
+	}
+	if (!now.count && !old.count)
+		return 0;
+	key = now.count ? item->image->objects[0]->key : old.key;
+	now.key = key;
+	value = (struct bytes){NULL, 0};
+	if (now.count) {
+		buf = malloc(object_value_bound(&now));
+		if (!buf)
+			return LARDER_NOMEM;
+		value = bytes_of(buf, object_value_encode(&now, buf));
+	}
+	/* What was decoded lies in LMDB's pages: they are not to be looked at
+	 * once something is put, but for places, which are copies. */
+	err = catalog_put(catalog, hash, key, value);
+	free(buf);
+	if (!err)
+		err = differ(c, hash, &now, &old, 1);
+	if (!err)
+		err = differ(c, hash, &old, &now, -1);
+	if (!err && c->extra && c->extra->leave &&
+	    !has_container(&now, c->extra->leave))
+		err = catalog_put_member(catalog, c->extra->leave, hash, false);
+	return err;
+}
+
+static int
+by_offset(const void *pa, const void *pb)
+{
+	const struct region *a = pa, *b = pb;
+
+	if (a->container != b->container)
+		return a->container < b->container ? -1 : 1;
+	return a->offset < b->offset ? -1 : a->offset > b->offset;
+}
+
+/* Neighbours become one, and each is cut to the blocks that lie in it. */
+static void
+merge_regions(struct commit *c)
+{
+	unsigned n = 0;
+
+	if (c->region_count)
+		qsort(c->regions, c->region_count, sizeof(*c->regions),
+		    by_offset);
+	for (unsigned i = 0; i < c->region_count; i++) {
+		struct region *last = n ? &c->regions[n - 1] : NULL;
+
+		if (last && last->container == c->regions[i].container &&
+		    last->offset + last->n == c->regions[i].offset)
+			last->n += c->regions[i].n;
+		else
+			c->regions[n++] = c->regions[i];
+	}
+	c->region_count = n;
+	for (unsigned i = 0; i < n; i++) {
+		struct region *r = &c->regions[i];
+		uint64_t from = disk_round(r->offset);
+		uint64_t to = (r->offset + r->n) / DISK_BLOCK * DISK_BLOCK;
+
+		r->offset = from;
+		r->n = to > from ? to - from : 0;
+	}
+}
+
+static uint64_t
+punched(const struct commit *c, uint64_t container)
+{
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < c->region_count; i++)
+		if (c->regions[i].container == container)
+			n += c->regions[i].n;
+	return n;
+}
+
+/* A new one stands at the end, but a body that was only pressed gets no longer
+ * life by that. */
+static uint64_t
+queue_for(struct commit *c, const struct touched *t)
+{
+	for (unsigned i = 0; t->heir && i < c->touched_count; i++)
+		if (c->touched[i].id == t->heir && c->touched[i].there &&
+		    c->touched[i].doomed)
+			return c->touched[i].old.queue;
+	return c->store->writer.totals.next_queue++;
+}
+
+static void
+update_container(struct commit *c, struct touched *t)
+{
+	struct writer *w = &c->store->writer;
+	uint64_t holes = punched(c, t->id);
+	bool current = w->pack && w->pack->id == t->id;
+
+	t->now = t->old;
+	t->now.kind = t->kind;
+	if (!t->there)
+		t->now.queue = queue_for(c, t);
+	if (c->extra && c->extra->requeue == t->id)
+		t->now.queue = w->totals.next_queue++;
+	t->now.live = (uint64_t)((int64_t)t->old.live + t->live);
+	if (t->end > t->old.end) {
+		t->now.size += disk_round(t->end) - disk_round(t->old.end);
+		t->now.end = t->end;
+	}
+	if (!t->there && t->kind == PLACE_BLOB)
+		t->now.size = t->size;
+	t->doomed = !current && (t->now.live == 0 || t->now.live > INT64_MAX);
+	if (c->extra && c->extra->remove == t->id)
+		t->doomed = true;
+	if (!t->doomed)
+		t->now.size -= holes < t->now.size ? holes : t->now.size;
+}
+
+static int
+read_containers(struct commit *c)
+{
+	for (unsigned i = 0; i < c->touched_count; i++) {
+		struct touched *t = &c->touched[i];
+		int err =
+		    catalog_old_container(c->store->catalog, t->id, &t->old);
+
+		t->there = !err;
+		if (t->there)
+			t->kind = t->old.kind;
+		if (err == LARDER_ABSENT)
+			memset(&t->old, 0, sizeof(t->old));
+		if (err < 0)
+			return err;
+	}
+	return 0;
+}
+
+static int
+write_containers(struct commit *c)
+{
+	struct catalog *catalog = c->store->catalog;
+	struct writer *w = &c->store->writer;
+	int err = read_containers(c);
+
+	/* Those that are there first: a new one may take a place in the queue
+	 * that one of them leaves. */
+	for (unsigned i = 0; i < 2 * c->touched_count && !err; i++) {
+		struct touched *t = &c->touched[i % c->touched_count];
+
+		if (t->there != (i < c->touched_count))
+			continue;
+		update_container(c, t);
+		err = catalog_put_container(catalog, t->id,
+		    t->there ? &t->old : NULL, t->doomed ? NULL : &t->now);
+		w->totals.disk -= t->old.size;
+		w->totals.disk += t->doomed ? 0 : t->now.size;
+	}
+	return err;
+}
+
+static int
+write_states(struct store *store)
+{
+	int err = 0;
+
+	list_each (node, &store->writer.states_taken) {
+		struct writer_state *s =
+		    container_of(node, struct writer_state, node);
+
+		if (!err)
+			err = catalog_put_state(
+			    store->catalog, s->name, bytes_of(s->value, s->n));
+	}
+	return err;
+}
+
+/* They count as given back by this transaction, but are punched after it: the
+ * next start does it for who is killed in between. A pack is never written
+ * twice in one place, so that to punch again does no harm. */
+static int
+write_holes(struct commit *c)
+{
+	size_t n = 0;
+	char *buf;
+	int err;
+
+	if (!c->region_count)
+		return 0;
+	buf = malloc(c->region_count * HOLE_SIZE);
+	if (!buf)
+		return LARDER_NOMEM;
+	for (unsigned i = 0; i < c->region_count; i++) {
+		const struct region *r = &c->regions[i];
+
+		if (!r->n)
+			continue;
+		object_put64(buf + n, r->container);
+		object_put64(buf + n + 8, r->offset);
+		object_put64(buf + n + 16, r->n);
+		n += HOLE_SIZE;
+	}
+	err = catalog_put_holes(c->store->catalog, bytes_of(buf, n));
+	free(buf);
+	return err;
+}
+
+/* Into tmp/ before the commit, or back when it failed. */
+static void
+condemn(struct commit *c, bool back)
+{
+	struct files *files = &c->store->files;
+
+	for (unsigned i = 0; i < c->touched_count; i++) {
+		struct touched *t = &c->touched[i];
+
+		if (!t->doomed || !t->there)
+			continue;
+		if (back && !t->stuck)
+			file_settle(files, t->id, t->kind);
+		else if (!back)
+			t->stuck = file_condemn(files, t->id, t->kind) < 0;
+	}
+}
+
+int
+commit_transact(struct commit *c)
+{
+	struct store *store = c->store;
+	struct writer *w = &store->writer;
+	int err = catalog_begin(store->catalog);
+
+	if (err)
+		return err;
+	if (c->extra && c->extra->remove)
+		commit_touch(c, c->extra->remove, PLACE_BLOB);
+	if (c->extra && c->extra->requeue)
+		commit_touch(c, c->extra->requeue, PLACE_BLOB);
+	for (unsigned i = 0; i < c->count && !err; i++)
+		err = write_item(c, &c->items[i]);
+	merge_regions(c);
+	if (!err)
+		err = write_containers(c);
+	if (!err)
+		err = write_states(store);
+	w->totals.next_id = atomic_load(&store->next_id);
+	if (!err)
+		err = write_holes(c);
+	if (!err)
+		err = catalog_put_totals(store->catalog, &w->totals);
+	if (!err)
+		/* A file made since the last time has a name that lasts. */
+		err = disk_sync_folder(store->dir, "tmp");
+	if (err) {
+		catalog_abort(store->catalog);
+		return err;
+	}
+	condemn(c, false);
+	err = catalog_commit(store->catalog);
+	if (err)
+		condemn(c, true);
+	return err;
+}
