@@ -82,14 +82,23 @@ count_received(struct fetch *f)
 	    conn_bytes_in(f->conn) - f->bytes_before);
 }
 
-/* The connection goes back to the pool, or ends. */
+/* Every byte of the request is out: staged ones are not. */
+bool
+fetch_is_asked(const struct fetch *f)
+{
+	return f->ask.n == 0 && f->staged_sent == f->staged && !f->uploads &&
+	       !f->write_failed;
+}
+
+/* The connection goes back to the pool, or ends. What follows half a request
+ * would be taken for the rest of it. */
 static void
 release_conn(struct fetch *f)
 {
 	if (f->conn == NULL)
 		return;
 	count_received(f);
-	if (f->reusable && !f->uploads && conn_input(f->conn).n == 0)
+	if (f->reusable && fetch_is_asked(f) && conn_input(f->conn).n == 0)
 		upstreams_put(f->w->upstreams, &f->origin, &f->conn);
 	else
 		conn_close(&f->conn, false);
@@ -299,8 +308,9 @@ send_request(struct fetch *f)
 		struct iovec iov[2];
 		ssize_t n;
 
-		if (f->ask.n == 0 && f->staged_sent == f->staged &&
-		    !upload_fill(f))
+		if (f->write_failed ||
+		    (f->ask.n == 0 && f->staged_sent == f->staged &&
+			!upload_fill(f)))
 			return;
 		iov[0].iov_base = (void *)(uintptr_t)f->ask.p;
 		iov[0].iov_len = f->ask.n;

@@ -65,9 +65,10 @@ struct fetch {
 	/* towards the origin */
 	struct upstream_wait *wait;
 	struct conn *conn;
-	bool reused, retried, write_failed;
-	struct bytes ask; /* what is left of the head to be sent */
-	char *staging;	  /* framed body bytes; malloc'ed when there are some */
+	bool reused, retried;
+	bool write_failed; /* nothing more is sent, or wanted */
+	struct bytes ask;  /* what is left of the head to be sent */
+	char *staging; /* framed body bytes; malloc'ed when there are some */
 	size_t staged, staged_sent;
 	struct exchange *leader; /* NULL: gone, or none */
 	bool uploads;		 /* the leader's body is not all sent yet */
@@ -126,6 +127,8 @@ void fetch_pump(struct fetch *f);
 /* Does anybody read it, or is it worth having in the cache all the same? */
 bool fetch_is_wanted(struct fetch *f);
 void fetch_ask_again(struct fetch *f);
+/* Is every byte of the request out? What is staged is not. */
+bool fetch_is_asked(const struct fetch *f);
 /* There is no usable answer: 502 or 504, a token and a sentence. Or, when its
  * head is out already, the transfer is aborted. Frees f. */
 void fetch_fail(

@@ -312,7 +312,7 @@ reply_on_head(struct fetch *f)
 	    f->response.minor >= 1 && f->body.framing != HTTP_BODY_CLOSE &&
 	    !http_list_has(&f->response, HTTP_F_CONNECTION, BYTES("close"));
 	/* An origin that says no does not want the rest. */
-	if (f->uploads && f->response.status >= 400)
+	if (!fetch_is_asked(f) && f->response.status >= 400)
 		f->write_failed = true;
 	if (f->response.status == 304 && f->action == CACHE_REVALIDATE &&
 	    !f->unconditional)

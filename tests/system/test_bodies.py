@@ -1,5 +1,6 @@
 """Bodies both ways: framing, streaming, Expect, trailers, interim."""
 import hashlib
+import socket
 import threading
 import time
 
@@ -291,3 +292,71 @@ def test_short_body_to_http_1_0_is_a_reset(larder, origin, path):
         answer = larder.get(url, version="1.0")
         assert answer.status == 502, answer
         raise Aborted("a 502 instead")
+
+
+def test_half_a_request_is_never_followed_by_another(make):
+    """An early answer to an upload whose last bytes could not be sent yet: the
+    next request on that connection would be taken for the rest of the body."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(16)
+    port, got, read_on = listener.getsockname()[1], [], threading.Event()
+
+    def serve(sock):
+        data = b""
+        while b"\r\n\r\n" not in data:
+            piece = sock.recv(64)
+            if not piece:
+                return
+            data += piece
+        if data.startswith(b"POST"):
+            time.sleep(0.5)  # larder fills the socket's buffers meanwhile
+        sock.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+        read_on.wait(20)
+        sock.settimeout(2)
+        try:
+            while piece := sock.recv(1 << 20):
+                data += piece
+        except OSError:
+            pass
+        got.append(data)
+
+    def accept():
+        while True:
+            try:
+                sock, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=serve, args=(sock,), daemon=True).start()
+
+    def attempt(size):
+        """What the connection of an upload this long has carried."""
+        got.clear()
+        read_on.clear()
+        larder = make({"workers": 1})
+        url = f"http://127.0.0.1:{port}"
+        with larder.client() as sender, larder.client() as other:
+            sender.send_head("POST", url + "/up", {"Content-Length": size})
+            threading.Thread(target=push, args=(sender, size), daemon=True).start()
+            assert sender.final_head().status == 413
+            other.send_head("GET", url + "/victim")
+            time.sleep(0.3)
+            read_on.set()
+            wait_for(lambda: any(d.startswith(b"POST") for d in got), 10)
+        return next(d for d in got if d.startswith(b"POST"))
+
+    def push(client, size):
+        try:
+            client.send(b"x" * size)
+        except OSError:
+            pass
+
+    threading.Thread(target=accept, daemon=True).start()
+    try:
+        # How much goes out before the origin reads on, then a little more.
+        room = len(attempt(4_000_000).partition(b"\r\n\r\n")[2])
+        for more in (100, 3000, 7000):
+            assert b"/victim" not in attempt(room + more)
+    finally:
+        listener.close()

@@ -117,10 +117,9 @@ def test_origin_on_ipv6(larder, path):
 
 def test_other_addresses_are_tried(larder, origin, path):
     """localhost may be ::1 and 127.0.0.1; the origin listens on v4 only."""
-    addresses = {a[4][0] for a in socket.getaddrinfo("localhost", origin.port)}
     origin.on(path, Reply("found"))
     answer = larder.get(origin.url(path, "localhost"))
-    assert answer.body == b"found", f"of {addresses}: {answer}"
+    assert answer.body == b"found", answer
 
 
 def test_query_is_part_of_the_key(larder, origin, path):
