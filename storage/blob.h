@@ -109,14 +109,22 @@ struct blob *blob_cold(
 struct blob *blob_derive(struct blob *body, struct chunk *head);
 /* The one that has the bytes. */
 struct blob *blob_base(struct blob *blob);
+/* Nothing of it changes any more: no lock is needed to read it. */
+static inline bool
+blob_ready(struct blob *blob)
+{
+	return atomic_load_explicit(&blob->ready, memory_order_acquire);
+}
 /* Memory that it holds, for the tier's account. */
 size_t blob_cost(const struct blob *blob);
+/* Memory that waits to be written; the lock is held, or nobody has it yet. */
+void blob_charge(struct blob *blob, uint64_t n);
 /* It is in a pack, or lost: its memory is not pending any more. */
 void blob_uncharge(struct blob *blob);
 /* Goes on with what it was stalled for; refused: there will be no room. */
 void blob_resume(struct blob *blob, bool refused);
 
-/* blob.c's, for spill.c and load.c; the lock is held. */
+/* producer.c's, for the others; the lock is held. */
 void blob_wake_readers(struct blob *blob);
 void blob_trim(struct blob *blob);
 void blob_to_window(struct blob *blob);

@@ -342,7 +342,7 @@ queue(struct blob *b, struct file *file, uint64_t block, uint64_t n)
 	return LARDER_AGAIN;
 }
 
-/* ---- for blob.c ---------------------------------------------------------- */
+/* ---- for reader.c -------------------------------------------------------- */
 
 int
 load_cold(struct blob *b, struct frame_coder *coder)

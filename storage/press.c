@@ -5,37 +5,27 @@
  * sampled, and where that gains, written anew as independent zstd frames:
  *
  *   find ──> sample ──> reserve ──> frames ──> durable, in tmp/ ──> publish
- *     │         │          │           │                              │
- *   later     never      later    never, or dropped       gone meanwhile:
- * dropped
+ *    └ later   └ never    └ later    └ never, or dropped     └ gone: dropped
  *
  * publish() changes the object as any other change does: the writer commits
  * its new place, and with it the old file is condemned. So a crash leaves one
  * of the two files in tmp/, named or not, as with every other file.
  *
  * What always holds
- *   - Every block is checked before it is pressed.
  *   - Nothing is published but for the same object in the same place.
- *   - Room is reserved before it is written, out of what is free just then.
  *   - Readers of the raw file have it until they are done.
  *
- * Two threads: one looks and publishes; the other one reads, presses and
- * writes at idle priority. That one takes no lock, for whoever waited for it
- * would wait until the machine is idle.
+ * This file's thread looks for what rests and publishes what was made of it;
+ * squeeze.c does the work, at idle priority.
  */
 #include "press.h"
 
-#include <fcntl.h>
-#include <poll.h>
-#include <sched.h>
-#include <semaphore.h>
 #include <stdlib.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "internal.h"
 #include "larder/clock.h"
+#include "squeeze.h"
 
 /* Containers that are looked at in one go, and the pause behind it. */
 #define BATCH	 64u
@@ -44,44 +34,21 @@
 #define WALK_MAX 15000
 /* More uses than that, and it stays raw: it goes out by sendfile(). */
 #define USES	 3u
-#define SAMPLES	 4u
-/* So much may wait to be written before the presser lets others go first. */
-#define LOADED	 (4u * 1024 * 1024)
-#define STEP	 (1024u * 1024)
 /* Bodies that are not worth a look any more: a bit an id, round and round. An
  * id that has an older one's bit only stays raw. */
 #define MARKS	 (1u << 23)
 
-struct task {
-	struct hash hash;
-	struct object *object; /* a copy: its key, id and place */
-	struct file *from, *to;
-	struct object_trailer trailer;
-	struct place place; /* of the new file */
-	char *table;
-	uint64_t expected; /* bytes that the frames will take, by the sample */
-	uint64_t reserved;
-	bool gains;
-	int err;
-};
-
 struct presser {
 	struct store *store;
 	unsigned after; /* seconds */
-	pthread_t thread, idle;
+	pthread_t thread;
 	pthread_mutex_t lock; /* for `wake` alone */
 	pthread_cond_t wake;
 	_Atomic bool ending;
 	/* The looking thread's. */
 	uint64_t at; /* the container to look at next */
 	uint8_t *marks;
-	/* Handed from one to the other by the semaphores; NULL: it ends. */
-	sem_t go, done;
-	void (*work)(struct presser *p, struct task *t);
-	struct task *task;
-	/* The idle thread's. */
-	struct frame_coder coder;
-	char *raw, *pressed;
+	struct squeezer *squeezer;
 };
 
 /* ---- new files, until they are committed --------------------------------- */
@@ -106,185 +73,6 @@ pressed_unref(struct pressed **pp)
 		file_drop(&p->store->files, p->id, p->size);
 	file_unref(&p->store->files, &p->file);
 	free(p);
-}
-
-/* ---- at idle priority ---------------------------------------------------- */
-
-/* Lets those go first who write what clients wait for. False: it is ending. */
-static bool
-breathe(struct presser *p)
-{
-	while (p->store->pending > LOADED && !p->ending)
-		poll(NULL, 0, PAUSE_MS);
-	return !p->ending;
-}
-
-static void
-sample(struct presser *p, struct task *t)
-{
-	struct file *f = t->from;
-	uint64_t n = f->blocks < SAMPLES ? f->blocks : SAMPLES;
-	uint64_t raw = 0, pressed = 0;
-
-	for (uint64_t i = 0; i < n; i++) {
-		uint64_t block = n > 1 ? i * (f->blocks - 1) / (n - 1) : 0;
-		uint64_t size = file_block_size(f, block), put;
-
-		if (!breathe(p)) {
-			t->err = LARDER_CLOSED;
-			return;
-		}
-		t->err = file_check_block(f, block, t->object->info.id, p->raw);
-		if (t->err)
-			return;
-		put = frame_wrap(&p->coder, p->pressed,
-		    frame_bound(OBJECT_BLOCK_BIG), p->raw, size);
-		raw += size;
-		pressed += put ? put : size;
-	}
-	t->gains = frame_worth(pressed, raw);
-	/* The samples may have been better than the rest. */
-	t->expected = (uint64_t)((double)f->raw * (double)pressed /
-				 (double)(raw ? raw : 1)) +
-		      STEP / 4;
-}
-
-/* What a file of so many bytes of frames takes; see spill.c. */
-static uint64_t
-need(const struct task *t, uint64_t stored)
-{
-	uint64_t table = t->from->blocks * object_entry_size(ENCODING_FRAMES);
-
-	return disk_round(stored + table + OBJECT_TRAILER + stored / 1024) +
-	       DISK_BLOCK;
-}
-
-static int
-reserve(struct store *store, struct task *t, uint64_t stored)
-{
-	uint64_t wanted = need(t, stored), more;
-
-	if (wanted <= t->reserved)
-		return 0;
-	more = wanted - t->reserved;
-	more = more < STEP ? STEP : more;
-	if (!budget_take(&store->budget, more))
-		return LARDER_NOSPACE;
-	t->reserved += more;
-	return 0;
-}
-
-static int
-press_block(struct presser *p, struct task *t, uint64_t block)
-{
-	struct object_trailer *trailer = &t->trailer;
-	uint64_t size = file_block_size(t->from, block), id = trailer->id;
-	int err = file_check_block(t->from, block, id, p->raw);
-	struct iovec iov = {p->pressed, 0};
-
-	if (err)
-		return err;
-	iov.iov_len = frame_wrap(
-	    &p->coder, p->pressed, frame_bound(OBJECT_BLOCK_BIG), p->raw, size);
-	if (!iov.iov_len)
-		return LARDER_NOMEM;
-	object_frame_encode(
-	    t->table + block * object_entry_size(ENCODING_FRAMES),
-	    (uint32_t)iov.iov_len, object_sum(p->pressed, iov.iov_len, id));
-	err = reserve(p->store, t, trailer->stored + iov.iov_len);
-	if (!err) {
-		uint64_t n = iov.iov_len;
-
-		err = disk_write(t->to->fd, &iov, 1, trailer->stored);
-		trailer->stored += n;
-	}
-	return err;
-}
-
-/* Its end, and what it really takes. */
-static int
-seal(struct store *store, struct task *t)
-{
-	struct object_trailer *trailer = &t->trailer;
-	size_t n = trailer->blocks * object_entry_size(ENCODING_FRAMES);
-	char end[OBJECT_TRAILER];
-	struct iovec iov[2] = {{t->table, n}, {end, sizeof(end)}};
-	uint64_t size, allocated;
-	int err;
-
-	trailer->table_sum = object_sum(t->table, n, trailer->id);
-	object_trailer_encode(trailer, end);
-	err = disk_write(t->to->fd, iov, 2, trailer->stored);
-	if (!err)
-		err = disk_sync(t->to->fd);
-	if (!err)
-		err = disk_size(t->to->fd, &size, &allocated);
-	if (err)
-		return err;
-	allocated = disk_round(allocated > size ? allocated : size);
-	if (allocated < t->reserved)
-		budget_give(&store->budget, t->reserved - allocated);
-	else
-		budget_force(&store->budget, allocated - t->reserved);
-	t->reserved = allocated;
-	t->place = (struct place){PLACE_BLOB, ENCODING_FRAMES, t->to->id, 0, 0,
-	    trailer->stored, trailer->raw, object_get64(end + 56)};
-	return 0;
-}
-
-static void
-press(struct presser *p, struct task *t)
-{
-	struct file *f = t->from;
-
-	t->trailer = (struct object_trailer){ENCODING_FRAMES, f->block,
-	    t->object->info.id, f->raw, 0, f->blocks, 0};
-	for (uint64_t i = 0; i < f->blocks && !t->err; i++) {
-		if (!breathe(p)) {
-			t->err = LARDER_CLOSED;
-			return;
-		}
-		t->err = press_block(p, t, i);
-		if (i % 32 == 31)
-			disk_sync_start(t->to->fd, 0, t->trailer.stored);
-	}
-	t->gains = frame_worth(t->trailer.stored, f->raw);
-	if (!t->err && t->gains)
-		t->err = seal(p->store, t);
-}
-
-/* Only when nothing else wants the processor, and the disk. */
-static void *
-run_idle(void *arg)
-{
-	struct presser *p = arg;
-	struct sched_param none = {0};
-
-	/* Where one of these is refused it is only less polite. */
-	(void)pthread_setschedparam(pthread_self(), SCHED_IDLE, &none);
-	/* IOPRIO_WHO_PROCESS, this thread; IOPRIO_CLASS_IDLE. */
-	(void)syscall(SYS_ioprio_set, 1, 0, 3 << 13);
-	for (;;) {
-		while (sem_wait(&p->go) != 0)
-			;
-		if (!p->work)
-			break;
-		p->work(p, p->task);
-		sem_post(&p->done);
-	}
-	frame_release(&p->coder);
-	return NULL;
-}
-
-static void
-at_idle(struct presser *p, void (*work)(struct presser *p, struct task *t),
-    struct task *t)
-{
-	p->work = work;
-	p->task = t;
-	sem_post(&p->go);
-	while (sem_wait(&p->done) != 0)
-		;
 }
 
 /* ---- one body ------------------------------------------------------------ */
@@ -347,7 +135,7 @@ on_pressed(void *arg, const struct image *old, struct image **out)
 
 /* Takes the new file and its room over. */
 static void
-publish(struct presser *p, struct task *t)
+publish(struct presser *p, struct press_task *t)
 {
 	struct store *store = p->store;
 	struct pressed *made = calloc(1, sizeof(*made));
@@ -368,7 +156,7 @@ publish(struct presser *p, struct task *t)
 
 /* Room for it, and its file. */
 static int
-begin(struct presser *p, struct task *t)
+begin(struct presser *p, struct press_task *t)
 {
 	struct store *store = p->store;
 	uint64_t id;
@@ -378,7 +166,7 @@ begin(struct presser *p, struct task *t)
 	    malloc(t->from->blocks * object_entry_size(ENCODING_FRAMES) + 1);
 	if (!t->table)
 		return LARDER_NOMEM;
-	err = reserve(store, t, t->expected);
+	err = squeeze_reserve(store, t, t->expected);
 	if (err)
 		return err;
 	id = atomic_fetch_add(&store->next_id, 1);
@@ -386,7 +174,7 @@ begin(struct presser *p, struct task *t)
 }
 
 static void
-clear(struct presser *p, struct task *t)
+clear(struct presser *p, struct press_task *t)
 {
 	struct store *store = p->store;
 
@@ -401,7 +189,7 @@ clear(struct presser *p, struct task *t)
 }
 
 static void
-press_one(struct presser *p, struct task *t)
+press_one(struct presser *p, struct press_task *t)
 {
 	struct store *store = p->store;
 	const struct place *body = &t->object->info.body;
@@ -409,13 +197,13 @@ press_one(struct presser *p, struct task *t)
 	t->err = file_open(&store->files, body, t->object->info.id, &t->from);
 	/* Who reads it now has an open file, and may come again. */
 	if (!t->err && !file_shared(&store->files, t->from)) {
-		at_idle(p, sample, t);
+		squeeze_sample(p->squeezer, t);
 		if (!t->err && !t->gains)
 			mark(p, body->container);
 		if (!t->err && t->gains) {
 			t->err = begin(p, t);
 			if (!t->err)
-				at_idle(p, press, t);
+				squeeze_press(p->squeezer, t);
 			if (!t->err && !t->gains)
 				mark(p, body->container);
 			if (!t->err && t->gains)
@@ -447,7 +235,7 @@ rests(struct presser *p, struct hash hash, const struct object_info *info)
 
 static bool
 take(struct presser *p, struct catalog_reader *r, struct hash hash, uint64_t id,
-    struct task *t)
+    struct press_task *t)
 {
 	struct object_value value;
 	struct bytes bytes;
@@ -461,7 +249,7 @@ take(struct presser *p, struct catalog_reader *r, struct hash hash, uint64_t id,
 		if (info->body.kind != PLACE_BLOB ||
 		    info->body.container != id || !rests(p, hash, info))
 			continue;
-		*t = (struct task){.hash = hash};
+		*t = (struct press_task){.hash = hash};
 		t->object = object_new(value.key, info);
 		return t->object != NULL;
 	}
@@ -472,7 +260,7 @@ enum found { FOUND, NOT_HERE, WALKED };
 
 /* FOUND: in *t; NOT_HERE: go on; WALKED: that was the last one. */
 static enum found
-find(struct presser *p, struct catalog_reader *r, struct task *t)
+find(struct presser *p, struct catalog_reader *r, struct press_task *t)
 {
 	struct hash hashes[CATALOG_BATCH];
 	struct object_container c;
@@ -524,7 +312,7 @@ run(void *arg)
 	rest = rest < WALK_MAX ? rest : WALK_MAX;
 	while (!p->ending) {
 		struct catalog_reader *r;
-		struct task task;
+		struct press_task task;
 		enum found found = WALKED;
 
 		if (store_borrow(p->store, &r) == 0) {
@@ -550,20 +338,9 @@ release(struct presser *p)
 {
 	pthread_mutex_destroy(&p->lock);
 	pthread_cond_destroy(&p->wake);
-	sem_destroy(&p->go);
-	sem_destroy(&p->done);
+	squeeze_stop(&p->squeezer);
 	free(p->marks);
-	free(p->raw);
-	free(p->pressed);
 	free(p);
-}
-
-static void
-end_idle(struct presser *p)
-{
-	p->work = NULL;
-	sem_post(&p->go);
-	pthread_join(p->idle, NULL);
 }
 
 int
@@ -581,18 +358,10 @@ press_start(struct store *store, unsigned after)
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&p->wake, &attr);
 	pthread_condattr_destroy(&attr);
-	sem_init(&p->go, 0, 0);
-	sem_init(&p->done, 0, 0);
 	p->marks = calloc(1, MARKS / 8);
-	p->raw = malloc(OBJECT_BLOCK_BIG);
-	p->pressed = malloc(frame_bound(OBJECT_BLOCK_BIG));
-	if (!p->marks || !p->raw || !p->pressed ||
-	    pthread_create(&p->idle, NULL, run_idle, p) != 0) {
-		release(p);
-		return LARDER_NOMEM;
-	}
-	if (pthread_create(&p->thread, NULL, run, p) != 0) {
-		end_idle(p);
+	p->squeezer = squeeze_start(store);
+	if (!p->marks || !p->squeezer ||
+	    pthread_create(&p->thread, NULL, run, p) != 0) {
 		release(p);
 		return LARDER_NOMEM;
 	}
@@ -612,7 +381,7 @@ press_stop(struct store *store)
 	p->ending = true;
 	pthread_cond_signal(&p->wake);
 	pthread_mutex_unlock(&p->lock);
+	squeeze_hurry(p->squeezer);
 	pthread_join(p->thread, NULL);
-	end_idle(p);
 	release(p);
 }
