@@ -16,6 +16,9 @@
 #include "proxy/exchange.h"
 #include "proxy/fetch.h"
 
+/* How long a connection that came too late for a request has to send one. */
+#define DRAIN_GRACE_MS 500
+
 static void read_request(struct client *c);
 
 static void
@@ -177,7 +180,7 @@ on_timeout(struct client *c)
 {
 	struct http_fault fault = {408, "The request did not come in time."};
 
-	if (c->heading)
+	if (c->heading && conn_input(c->conn).n > 0)
 		refuse(c, &fault);
 	else
 		client_close(c, false);
@@ -242,9 +245,11 @@ client_new(struct worker *w, int fd, const union addr *peer)
 	atomic_fetch_add_explicit(&w->open, 1, memory_order_relaxed);
 	stats_add(&w->stats, STAT_connections, 1);
 	wait_for_request(c);
-	/* It was in the backlog: it gets its one answer. */
-	if (w->draining)
-		wait_for_head(c);
+	/* It was in the backlog: it gets its one answer, if it asks. */
+	if (w->draining) {
+		c->heading = true;
+		conn_set_timeout(c->conn, DRAIN_GRACE_MS);
+	}
 }
 
 void
