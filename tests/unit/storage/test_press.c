@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <signal.h>
+#include <sys/wait.h>
 
 #include "internal.h"
 #include "util.h"
@@ -618,6 +620,70 @@ test_faults(void **state)
 	fixture_free(f);
 }
 
+static int
+on_kill(enum disk_op op)
+{
+	if (op != DISK_READ && calls_left-- == 0)
+		kill(getpid(), SIGKILL);
+	return 0;
+}
+
+/* Presses, and is killed at the nth call to the disk. True: it got through. */
+static bool
+press_and_die(struct fixture *f, int at)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		calls_left = at;
+		f->options.rest = -1;
+		disk_fault(on_kill);
+		fixture_open(f);
+		wait_pressed(f, "k");
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status) ? WEXITSTATUS(status) == 0
+				      : WTERMSIG(status) == SIGKILL);
+	return WIFEXITED(status);
+}
+
+/* Killed between any two steps: one of the two files is there, and it alone. */
+static void
+test_killed(void **state)
+{
+	struct fixture *f = fixture_new(64 * MIB, 0);
+	struct store_stats stats;
+	unsigned raw = 0, frames = 0;
+	bool through = false;
+
+	(void)state;
+	fixture_shut(f);
+	f->options.rest = 3600;
+	for (int at = 0; !through; at++) {
+		assert_true(at < 200);
+		fixture_open(f);
+		put(f, "k", "", 11 | TEXT, 3 * MIB, true);
+		fixture_shut(f);
+		through = press_and_die(f, at);
+		fixture_open(f);
+		assert_int_equal(get(f, "k", "", 11 | TEXT, 3 * MIB), 0);
+		raw += lies_as(f, "k", "raw");
+		frames += lies_as(f, "k", "zstd frames");
+		assert_true(
+		    du(f->path) < (lies_as(f, "k", "raw") ? 4 : 1) * MIB);
+		store_stats(f->store, &stats);
+		assert_int_equal(stats.damaged, 0);
+		assert_int_equal(stats.objects, 1);
+		fixture_shut(f);
+	}
+	print_message("left raw %u times, pressed %u times\n", raw, frames);
+	assert_true(raw > 10 && frames > 1);
+	fixture_open(f);
+	fixture_free(f);
+}
+
 /* No room beside the raw file: it stays. */
 static void
 test_no_room(void **state)
@@ -652,6 +718,7 @@ main(void)
 	    cmocka_unit_test(test_meanwhile),
 	    cmocka_unit_test(test_update),
 	    cmocka_unit_test(test_faults),
+	    cmocka_unit_test(test_killed),
 	    cmocka_unit_test(test_no_room),
 	};
 
