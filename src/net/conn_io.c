@@ -136,6 +136,18 @@ conn_readable(struct conn *conn)
 	return conn->can_read || conn->ssl || conn->eof;
 }
 
+bool
+conn_is_alive(struct conn *conn)
+{
+	char byte;
+	ssize_t n = recv(conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+	conn_checked(conn);
+	/* TLS has bytes of its own; plain ones that nobody asked for are as
+	 * bad as the end. */
+	return n < 0 ? errno == EAGAIN : n > 0 && conn->ssl;
+}
+
 struct bytes
 conn_input(struct conn *conn)
 {

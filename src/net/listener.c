@@ -19,6 +19,10 @@
 #include "larder/log.h"
 #include "net/loop.h"
 
+/* What may wait in a client's socket before it is writable again, in bytes: it
+ * bounds the kernel's memory for a slow one, and lets its progress be seen
+ * well within the idle timeout. */
+#define UNSENT	   (128 * 1024)
 #define BACKLOG	   4096
 #define BATCH	   64 /* connections a turn: others want their turn too */
 #define PAUSE_MS   100
@@ -45,13 +49,16 @@ static int
 set_tcp_options(int fd, const union addr *address)
 {
 	const int on = 1;
+	const int unsent = UNSENT;
 	int only = address->v6.sin6_flowinfo != ADDR_DUAL;
 
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
 	    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) != 0)
 		return -1;
-	/* Accepted sockets inherit it. */
-	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0)
+	/* Accepted sockets inherit them. */
+	if (setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent,
+		sizeof(unsent)) != 0 ||
+	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0)
 		return -1;
 	if (address->sa.sa_family != AF_INET6)
 		return 0;

@@ -194,6 +194,16 @@ is_there_after_all(struct exchange *x)
 	return false;
 }
 
+/* Then an answer that is on its way already will not do. */
+static bool
+wants_news(const struct exchange *x)
+{
+	const struct cache_control *control = &x->request.control;
+
+	return !x->policy.ignore_reload &&
+	       (control->no_cache || control->max_age == 0);
+}
+
 static enum step
 fill(struct exchange *x)
 {
@@ -205,9 +215,8 @@ fill(struct exchange *x)
 		     flight_is_private(table, x->key, worker_now(x->w));
 	int role;
 
-	/* Who wants news does not want an answer that is on its way. */
-	role = flight_join(table, x->key, &x->head,
-	    x->decision.why == CACHE_WHY_REQUEST, alone, &x->arena, &x->waiter);
+	role = flight_join(table, x->key, &x->head, wants_news(x), alone,
+	    &x->arena, &x->waiter);
 	if (role < 0)
 		return answer_own(
 		    x, 503, "no-memory", "There is no memory left.");

@@ -141,6 +141,8 @@ fetch_finish(struct fetch *f)
 		f->flight->trailers = arena_copy(&f->flight->arena, trailers);
 		if (flight_overtaken(f->flight))
 			blob_forgo(f->blob);
+		if (f->flight->result.stored)
+			flight_supersede(f->flight);
 		blob_commit(f->blob);
 		/* A change that came between the two lines before. */
 		if (!blob_is_window(f->blob) && flight_overtaken(f->flight))
@@ -275,6 +277,22 @@ allow(void *arg, const union addr *address)
 	    f->conf, f->w->proxy, f->site != NULL, address);
 }
 
+/* What cannot be sent twice should not meet a connection that has ended. */
+static bool
+needs_proof(const struct fetch *f)
+{
+	return f->uploads || !http_method_idempotent(f->request.method);
+}
+
+static bool
+proves_alive(struct conn **conn)
+{
+	if (conn_is_alive(*conn))
+		return true;
+	conn_close(conn, false);
+	return false;
+}
+
 static void
 connect_origin(struct fetch *f, bool fresh)
 {
@@ -282,8 +300,10 @@ connect_origin(struct fetch *f, bool fresh)
 	int err;
 
 	f->state = FETCH_CONNECTING;
-	err = upstreams_get(f->w->upstreams, &f->origin, fresh, allow, f,
-	    on_connected, f, &conn, &f->wait);
+	do
+		err = upstreams_get(f->w->upstreams, &f->origin, fresh, allow,
+		    f, on_connected, f, &conn, &f->wait);
+	while (err == 0 && needs_proof(f) && !proves_alive(&conn));
 	if (err == 0)
 		use_conn(f, conn, true);
 	else if (err != LARDER_AGAIN)
@@ -328,7 +348,7 @@ send_request(struct fetch *f)
 			return;
 		}
 		drop_prefix(f, (size_t)n);
-		if (f->uploads)
+		if (f->upload_begun)
 			expect_progress(f);
 	}
 }

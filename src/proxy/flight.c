@@ -2,7 +2,8 @@
  * The table of flights: shards of buckets, each under its own lock.
  *
  * What always holds
- *   - A listed flight is ASKING or HEADED, and its fetch runs.
+ *   - A listed flight is ASKING or HEADED, and its fetch runs. Those that go
+ *     alone are listed too: a change must find what it overtakes.
  *   - result is written once, before state leaves ASKING, under the lock; who
  *     saw another state under the lock may read result without it.
  *   - The blob of a finished flight can be found in the store before the
@@ -35,6 +36,7 @@ struct shard {
 	pthread_mutex_t lock;
 	struct list buckets[BUCKETS];
 	struct private_key privates[PRIVATES];
+	uint64_t serial; /* the last one given */
 };
 
 struct flights {
@@ -160,6 +162,8 @@ static bool
 suits(const struct flight *f, const struct http_head *request, bool newest,
     struct arena *scratch)
 {
+	if (!f->joinable)
+		return false;
 	if (f->state == FLIGHT_ASKING)
 		return true;
 	if (newest || f->state != FLIGHT_HEADED || !f->result.shared)
@@ -212,10 +216,10 @@ flight_join(struct flights *table, struct bytes key,
 		add_waiter(flight_ref(f), waiter);
 	} else {
 		add_waiter(made, waiter);
-		if (!alone) {
-			made->listed = made->joinable = true;
-			list_append(bucket_of(shard, hash), &made->node);
-		}
+		made->joinable = !alone;
+		made->serial = ++shard->serial;
+		made->listed = true;
+		list_append(bucket_of(shard, hash), &made->node);
 	}
 	pthread_mutex_unlock(&shard->lock);
 	if (f == NULL)
@@ -234,7 +238,8 @@ flight_is_asking(struct flights *table, struct bytes key)
 	list_each (node, bucket_of(shard, hash)) {
 		struct flight *f = container_of(node, struct flight, node);
 
-		asking |= f->hash == hash && bytes_eq(f->key, key);
+		asking |=
+		    f->joinable && f->hash == hash && bytes_eq(f->key, key);
 	}
 	pthread_mutex_unlock(&shard->lock);
 	return asking;
@@ -294,7 +299,7 @@ flight_publish(struct flight *f, const struct flight_result *result)
 	check(f->state == FLIGHT_ASKING);
 	f->result = *result;
 	f->state = FLIGHT_HEADED;
-	if (!result->shared)
+	if (!result->shared && !result->stored)
 		unlist(f);
 	wake_all(f);
 	pthread_mutex_unlock(&shard->lock);
@@ -361,6 +366,23 @@ flight_overtaken(struct flight *f)
 
 	pthread_mutex_unlock(&shard->lock);
 	return overtaken;
+}
+
+void
+flight_supersede(struct flight *f)
+{
+	struct shard *shard = lock_of(f);
+
+	list_each (node, bucket_of(shard, f->hash)) {
+		struct flight *o = container_of(node, struct flight, node);
+
+		/* What has no head yet may be newer for all we know. */
+		if (o->serial < f->serial && o->hash == f->hash &&
+		    o->state == FLIGHT_HEADED && bytes_eq(o->key, f->key) &&
+		    bytes_eq(o->result.variant, f->result.variant))
+			o->overtaken = true;
+	}
+	pthread_mutex_unlock(&shard->lock);
 }
 
 bool

@@ -58,7 +58,8 @@ struct flight {
 	unsigned interested; /* who has joined and not left; ditto */
 	enum flight_state state; /* ditto */
 	bool listed;		 /* ditto */
-	bool joinable;		 /* constant: others were to find it */
+	bool joinable;		 /* constant: others may find it */
+	uint64_t serial;	 /* constant: later ones have higher */
 	bool had_followers;	 /* ditto */
 	bool overtaken;		 /* by flight_invalidate(); ditto */
 	struct flights *table;
@@ -116,6 +117,9 @@ unsigned flight_interested(struct flight *flight);
  * it, and it must not be stored. */
 void flight_invalidate(struct flights *table, struct bytes key);
 bool flight_overtaken(struct flight *flight);
+/* flight's response is stored now: those of the same variant that were begun
+ * before it, and are still on their way, are overtaken. */
+void flight_supersede(struct flight *flight);
 
 /* For a while, requests for key need not wait for each other: its responses
  * are not shared. */

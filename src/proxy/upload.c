@@ -68,9 +68,13 @@ read_more(struct fetch *f)
 	ssize_t n = conn_fill(x->client->conn, WORKER_READ);
 
 	if (n == LARDER_AGAIN) {
+		/* It is the client's turn, not the origin's. */
 		conn_set_timeout(x->client->conn, f->conf->idle_timeout);
+		if (f->state == FETCH_ASKING)
+			conn_set_timeout(f->conn, 0);
 		return false;
 	}
+	conn_set_timeout(x->client->conn, 0);
 	if (n < 0) {
 		x->client->ended = true;
 		upload_broken(f);

@@ -138,8 +138,10 @@ reconfigure(struct worker *w, struct orders *orders)
 	struct upstream_options options = upstream_options(orders->conf);
 
 	for (unsigned i = 0; i < orders->socket_count; i++)
-		if (worker_listen(w, &orders->sockets[i].address,
-			orders->sockets[i].fd) < 0)
+		if (w->draining)
+			close(orders->sockets[i].fd);
+		else if (worker_listen(w, &orders->sockets[i].address,
+			     orders->sockets[i].fd) < 0)
 			log_warnx("worker %u: cannot listen: out of memory",
 			    w->index);
 	close_unlisted(w, orders->conf);
