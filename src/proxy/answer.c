@@ -8,6 +8,7 @@
 #include "larder/check.h"
 #include "proxy/client.h"
 #include "proxy/exchange.h"
+#include "proxy/fetch.h"
 
 /* ---- common ----------------------------------------------------------- */
 
@@ -43,7 +44,8 @@ write_connection(struct exchange *x, struct http_out *out)
 {
 	/* A body that was refused, or not asked for, is not read to its end
 	 * only to keep a connection. */
-	if (!http_body_done(&x->body) && x->fetch == NULL)
+	if (!http_body_done(&x->body) &&
+	    (x->fetch == NULL || x->fetch->write_failed))
 		x->keep = false;
 	if (x->delimiter == DELIMIT_CLOSE || x->w->draining || x->client->ended)
 		x->keep = false;

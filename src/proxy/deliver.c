@@ -101,6 +101,8 @@ drop_before(struct exchange *x, size_t n)
 
 	while (i < x->before_count && n >= x->before[i].iov_len)
 		n -= x->before[i++].iov_len;
+	if (i > 0)
+		x->interim_begun = false;
 	if (i < x->before_count) {
 		x->before[i].iov_base = (char *)x->before[i].iov_base + n;
 		x->before[i].iov_len -= n;
@@ -150,6 +152,9 @@ broken(struct exchange *x, int err)
 	 * next look finds what is right. */
 	if (x->from_store && x->sent == 0 && !x->alone &&
 	    (err == LARDER_DAMAGED || err == LARDER_IO))
+		return exchange_look_again(x);
+	/* Nor is anything lost for who only followed. */
+	if (x->sent == 0 && !x->from_store && !x->leads && !x->alone)
 		return exchange_look_again(x);
 	x->broken = true;
 	x->aborted = true;

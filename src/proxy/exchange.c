@@ -40,6 +40,9 @@ look_up(struct exchange *x)
 	x->stored = NULL;
 	if (x->head.method != HTTP_GET && x->head.method != HTTP_HEAD)
 		return STEP_DECIDE;
+	/* What is found again and again cannot be read. */
+	if (x->attempts >= ATTEMPTS_MAX)
+		return STEP_DECIDE;
 	if (store_find(x->w->view, x->key, &x->arena, found) != 0 ||
 	    found->count == 0) {
 		found->count = 0;
@@ -115,9 +118,14 @@ decide(struct exchange *x)
 void
 exchange_forget_answer(struct exchange *x)
 {
+	/* A fetch that this exchange led must not know it any more: it may
+	 * lead another. */
+	if (x->fetch != NULL)
+		fetch_leader_left(x->fetch);
 	blob_reader_close(&x->reader);
 	flight_leave(&x->waiter);
-	x->before_count = 0;
+	/* But for an interim head of which a part is out. */
+	x->before_count = x->interim_begun ? 1 : 0;
 	x->form = bytes_of(NULL, 0);
 	x->meta = NULL;
 }

@@ -99,6 +99,7 @@ struct exchange {
 	enum delimiter delimiter;
 	struct iovec before[6]; /* to be written ahead of body bytes */
 	int before_count;
+	bool interim_begun; /* before[0] is what is left of a 1xx */
 	uint64_t body_left; /* with DELIMIT_LENGTH */
 	uint64_t chunk_left;
 	char frame[HTTP_CHUNK_HEAD + 4];

@@ -39,8 +39,10 @@ destroy(struct loop_garbage *garbage)
 static void
 let_go_of_leader(struct fetch *f)
 {
-	if (f->leader != NULL)
+	if (f->leader != NULL) {
+		check(f->leader->fetch == f);
 		f->leader->fetch = NULL;
+	}
 	f->leader = NULL;
 }
 

@@ -36,6 +36,7 @@ interim_relay(struct exchange *x, const struct http_head *interim)
 	n = conn_writev(x->client->conn, &iov, 1, false);
 	if (n == (ssize_t)head.n || (n < 0 && n != LARDER_AGAIN))
 		return;
+	x->interim_begun = n > 0;
 	if (n > 0)
 		head = bytes_skip(head, (size_t)n);
 	x->before[0].iov_base = (void *)(uintptr_t)head.p;

@@ -176,12 +176,15 @@ pump_both(struct tunnel *t)
 
 	if (err == LARDER_AGAIN)
 		return;
-	if (err < 0 || pump(&t->up, &more) < 0 || pump(&t->down, &more) < 0) {
+	/* An origin that takes no more may have said something all the same. */
+	if (err == 0 && !t->up.shut && pump(&t->up, &more) < 0)
+		t->up.ended = t->up.shut = t->failed = true;
+	if (err < 0 || pump(&t->down, &more) < 0) {
 		tunnel_end(t, true);
 		return;
 	}
 	if (t->up.shut && t->down.shut) {
-		tunnel_end(t, false);
+		tunnel_end(t, t->failed);
 		return;
 	}
 	if (more)

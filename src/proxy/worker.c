@@ -132,13 +132,25 @@ close_unlisted(struct worker *w, const struct conf *conf)
 	}
 }
 
+/* Of an address that was taken away and given back before we looked. */
+static bool
+has_listener(const struct worker *w, const union addr *address)
+{
+	list_each (node, &w->listeners)
+		if (addr_equal(&container_of(node, struct worker_listener, node)
+				    ->address,
+			address, true))
+			return true;
+	return false;
+}
+
 static void
 reconfigure(struct worker *w, struct orders *orders)
 {
 	struct upstream_options options = upstream_options(orders->conf);
 
 	for (unsigned i = 0; i < orders->socket_count; i++)
-		if (w->draining)
+		if (w->draining || has_listener(w, &orders->sockets[i].address))
 			close(orders->sockets[i].fd);
 		else if (worker_listen(w, &orders->sockets[i].address,
 			     orders->sockets[i].fd) < 0)
