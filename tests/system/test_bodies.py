@@ -357,6 +357,8 @@ def test_half_a_request_is_never_followed_by_another(make):
         # How much goes out before the origin reads on, then a little more.
         room = len(attempt(4_000_000).partition(b"\r\n\r\n")[2])
         for more in (100, 3000, 7000):
-            assert b"/victim" not in attempt(room + more)
+            body = attempt(room + more).partition(b"\r\n\r\n")[2]
+            # Behind a whole request another may follow.
+            assert b"/victim" not in body[:room + more]
     finally:
         listener.close()
