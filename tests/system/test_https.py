@@ -1,5 +1,7 @@
 """Origins over TLS: https:// in absolute form, and apt-cacher-ng's HTTPS///."""
+import socket
 import subprocess
+import threading
 
 import pytest
 
@@ -115,10 +117,27 @@ def test_unknown_issuer(secure, make, path):
     assert not secure.count(path)
 
 
-def test_plain_text_where_tls_is_expected(larder, origin, path):
-    origin.on(path, Reply("never"))
-    answer = larder.get(f"https://localhost:{origin.port}{path}")
-    assert answer.status == 502 and "tls" in answer.text.lower()
+def test_plain_text_where_tls_is_expected(larder, path):
+    """As an HTTP server answers a ClientHello: with a 400, at once."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        while True:
+            try:
+                sock, _ = listener.accept()
+            except OSError:
+                return
+            sock.recv(4096)
+            sock.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+            sock.close()
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        port = listener.getsockname()[1]
+        answer = larder.get(f"https://localhost:{port}{path}")
+        assert answer.status == 502 and "tls" in answer.text.lower()
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
 
 
 def test_failure_is_not_remembered_as_content(larder, origin_with, path):
