@@ -66,8 +66,9 @@ freshen(struct bytes in, const struct cache_policy *policy, struct arena *arena)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct cache_policy policy = {
-	    .stale_if_error = 86400, .heuristic_max = 604800};
+	struct cache_policy policy = {.stale_if_error = 86400,
+	    .heuristic_percent = 10,
+	    .heuristic_max = 604800};
 	struct bytes in = bytes_of(data ? (const char *)data : "", size);
 	struct arena arena;
 

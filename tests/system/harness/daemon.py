@@ -151,8 +151,9 @@ class Larder:
 
     # -- configuration ---------------------------------------------------
     def text(self):
-        sites = "".join(f'site "{host}" {{ origin = "{url}" }}\n'
-                        for host, url in self.sites.items())
+        sites = "".join(
+            f'site "{host}" {{\n{render(o if isinstance(o, dict) else {"origin": o})}}}\n'
+            for host, o in self.sites.items())
         return render(self.options) + sites + self.extra + "\n"
 
     def write_conf(self):

@@ -14,12 +14,13 @@
 #define YEAR	  INT64_C(31536000)
 #define GUESS_MAX 604800
 
-static const struct cache_policy plain = {
-    .stale_if_error = 86400, .heuristic_max = GUESS_MAX};
+static const struct cache_policy plain = {.stale_if_error = 86400,
+    .heuristic_percent = 10,
+    .heuristic_max = GUESS_MAX};
 static const struct cache_policy targeted = {
-    .heuristic_max = GUESS_MAX, .targeted = true};
+    .heuristic_percent = 10, .heuristic_max = GUESS_MAX, .targeted = true};
 static const struct cache_policy immutable = {
-    .heuristic_max = GUESS_MAX, .immutable = true};
+    .heuristic_percent = 10, .heuristic_max = GUESS_MAX, .immutable = true};
 
 static struct cache_admission
 admit(const char *method, const char *request_lines, int status,

@@ -11,7 +11,7 @@
 #define CC(v) "Cache-Control: " v "\r\n"
 
 static const struct cache_policy policy = {
-    .stale_if_error = 86400, .heuristic_max = 604800};
+    .stale_if_error = 86400, .heuristic_percent = 10, .heuristic_max = 604800};
 
 /* tag "" and modified 0: none. */
 static struct cache_stored
