@@ -119,7 +119,8 @@ lifetime(const struct http_head *head, const struct cache_control *control,
 	if (m->last_modified == HTTP_DATE_INVALID ||
 	    !cache_is_heuristic(m->status, control))
 		return CACHE_FRESHNESS_NONE;
-	m->lifetime = clamp((m->date - m->last_modified) / 10);
+	m->lifetime = clamp(clamp(m->date - m->last_modified) *
+			    policy->heuristic_percent / 100);
 	if (m->lifetime > policy->heuristic_max)
 		m->lifetime = clamp(policy->heuristic_max);
 	m->flags |= CACHE_HEURISTIC;

@@ -25,9 +25,14 @@ void cache_request_init(
 struct cache_policy {
 	int64_t stale_if_error; /* seconds; where the response says nothing */
 	int64_t heuristic_max;	/* seconds that a guess may reach */
+	int heuristic_percent;	/* of the time since Last-Modified */
 	bool immutable;		/* a rule says so: fresh for a year at least */
 	bool targeted;		/* CDN-Cache-Control is for us */
 	bool ignore_reload;	/* clients' no-cache and max-age do not count */
+	bool strict_cookies;	/* nothing with a cookie is for others */
+	bool override_fields;	/* they pass to the origin, see ask.c */
+	bool fetch_whole;	/* behind a range the rest is fetched, too */
+	bool compress;		/* bodies may be coded anew */
 };
 
 #endif

@@ -25,13 +25,19 @@ struct conf_site {
 	bool origin_tls;
 	char *origin_host; /* lower case, v6 without brackets */
 	uint16_t origin_port;
-	bool targeted; /* CDN-Cache-Control is for larder */
+	bool targeted;	      /* CDN-Cache-Control is for larder */
+	bool strict_cookies;  /* nothing with a cookie is stored, or answered
+			       * from the store */
+	bool override_fields; /* X-Forwarded-Host and the like pass */
 };
 
 /* rule { match = "glob" ... }: the first that matches a key holds. */
 struct conf_rule {
 	char *match;
 	bool immutable;
+	bool ignore_reload; /* clients' no-cache and max-age do not count */
+	bool fetch_whole;   /* behind a range the rest is fetched, too */
+	bool compress;	    /* coded anew towards clients and from origins */
 };
 
 struct conf {
@@ -49,6 +55,8 @@ struct conf {
 	char *cache_path;
 	uint64_t cache_size, cache_memory, cache_max_object; /* bytes */
 	int64_t stale_if_error;				     /* ms */
+	int64_t heuristic_max;				     /* ms */
+	unsigned heuristic_percent; /* of the time since Last-Modified */
 
 	struct cidr *clients;
 	unsigned clients_count;

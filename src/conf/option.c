@@ -52,6 +52,12 @@ const struct conf_option conf_options[] = {
     {"cache", "stale_if_error", &conf_type_time, "1d", 0, 3650 * DAY,
 	AT(stale_if_error),
 	.text = "How long a stale object may stand in for a failing origin."},
+    {"cache", "heuristic_percent", &conf_type_number, "10", 0, 100,
+	AT(heuristic_percent),
+	.text = "Where an origin gives no lifetime: this share of the time "
+		"since Last-Modified."},
+    {"cache", "heuristic_max", &conf_type_time, "1d", 0, 3650 * DAY,
+	AT(heuristic_max), .text = "But no longer than this."},
 
     {"access", "clients", &conf_type_cidrs,
 	"{\"127.0.0.0/8\", \"::1/128\", \"10.0.0.0/8\", \"172.16.0.0/12\", "
@@ -81,12 +87,29 @@ const struct conf_option conf_options[] = {
     {"site", "targeted", &conf_type_targeted, "", IN_SITE(targeted),
 	.text = "\"CDN-Cache-Control\": this site's CDN is larder "
 		"(RFC 9213)."},
+    {"site", "strict_cookies", &conf_type_flag, "false",
+	IN_SITE(strict_cookies),
+	.text = "Requests with a Cookie are not answered from the store, and "
+		"neither their answers nor those with Set-Cookie are stored."},
+    {"site", "override_fields", &conf_type_flag, "false",
+	IN_SITE(override_fields),
+	.text = "Let X-Forwarded-Host, X-Original-URL and the like pass to "
+		"this origin; what it answers to them is not stored."},
 
     {"rule", "match", &conf_type_pattern, NULL, IN_RULE(match),
 	.text = "A glob over \"host/path\": * any bytes, ? one, [a-z] a "
 		"class."},
     {"rule", "immutable", &conf_type_flag, "false", IN_RULE(immutable),
 	.text = "What matches never changes and is not asked about again."},
+    {"rule", "ignore_reload", &conf_type_flag, "false", IN_RULE(ignore_reload),
+	.text = "A client's reload (no-cache, max-age) is answered from the "
+		"store like any other request."},
+    {"rule", "fetch_whole", &conf_type_flag, "false", IN_RULE(fetch_whole),
+	.text = "When a client asks for a part, the rest is fetched behind "
+		"it."},
+    {"rule", "compress", &conf_type_flag, "true", IN_RULE(compress),
+	.text = "Ask origins for zstd or gzip, and code bodies anew for "
+		"clients as they accept it."},
 };
 const size_t conf_options_count = ARRAY_SIZE(conf_options);
 

@@ -2,17 +2,18 @@
 
 #include "cache/key.h"
 
-/* How long freshness that is a guess may last, in seconds. */
-#define HEURISTIC_MAX (24 * 3600)
-
 const struct conf_rule *
 policy_make(const struct conf *conf, const struct conf_site *site,
     struct bytes key, struct cache_policy *out)
 {
 	*out = (struct cache_policy){
 	    .stale_if_error = conf->stale_if_error / 1000,
-	    .heuristic_max = HEURISTIC_MAX,
+	    .heuristic_max = conf->heuristic_max / 1000,
+	    .heuristic_percent = (int)conf->heuristic_percent,
 	    .targeted = site != NULL && site->targeted,
+	    .strict_cookies = site != NULL && site->strict_cookies,
+	    .override_fields = site != NULL && site->override_fields,
+	    .compress = true,
 	};
 	for (unsigned i = 0; i < conf->rules_count; i++) {
 		const struct conf_rule *rule = &conf->rules[i];
@@ -20,6 +21,9 @@ policy_make(const struct conf *conf, const struct conf_site *site,
 		if (!cache_key_glob(bytes_str(rule->match), key))
 			continue;
 		out->immutable = rule->immutable;
+		out->ignore_reload = rule->ignore_reload;
+		out->fetch_whole = rule->fetch_whole;
+		out->compress = rule->compress;
 		return rule;
 	}
 	return NULL;
