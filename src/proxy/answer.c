@@ -169,7 +169,8 @@ answer_range(struct exchange *x, struct http_out *out)
 		return true;
 	}
 	x->length = ranges.range[0].to - ranges.range[0].from;
-	blob_reader_range(&x->reader, ranges.range[0].from, ranges.range[0].to);
+	(void)source_range(
+	    &x->source, ranges.range[0].from, ranges.range[0].to, &x->arena);
 	return true;
 }
 
@@ -188,10 +189,10 @@ settle_length(struct exchange *x)
 	uint64_t size;
 	bool whole;
 
-	if (x->length != STORE_UNKNOWN || x->reader.blob == NULL ||
+	if (x->length != STORE_UNKNOWN || !source_is_open(&x->source) ||
 	    x->head.method == HTTP_HEAD)
 		return;
-	size = blob_size(x->reader.blob, &whole);
+	size = source_size(&x->source, &whole);
 	if (whole)
 		x->length = size;
 }

@@ -1,5 +1,5 @@
 /*
- * The body towards the client: what the reader has now, in the client's
+ * The body towards the client: what its source has now, in the client's
  * framing. Whether the blob is whole, growing or a window makes no difference.
  *
  * What always holds
@@ -69,7 +69,7 @@ next_slice(struct exchange *x, struct blob_slice *slice)
 		max = x->chunk_left;
 	if (x->body_left < max)
 		max = x->body_left;
-	err = blob_reader_peek(&x->reader, max, slice);
+	err = source_peek(&x->source, max, slice);
 	if (err == LARDER_ABSENT && x->delimiter == DELIMIT_LENGTH)
 		return LARDER_CLOSED; /* body_left > 0: it is short */
 	if (err == LARDER_ABSENT && x->delimiter == DELIMIT_CHUNKED)
@@ -86,7 +86,7 @@ account(struct exchange *x, size_t before, size_t body)
 	x->body_sent += body;
 	if (body == 0)
 		return;
-	blob_reader_advance(&x->reader, body);
+	source_advance(&x->source, body);
 	if (x->chunk_left > 0)
 		x->chunk_left -= body;
 	if (x->body_left != STORE_UNKNOWN)

@@ -122,7 +122,7 @@ exchange_forget_answer(struct exchange *x)
 	 * lead another. */
 	if (x->fetch != NULL)
 		fetch_leader_left(x->fetch);
-	blob_reader_close(&x->reader);
+	source_close(&x->source);
 	flight_leave(&x->waiter);
 	/* But for an interim head of which a part is out. */
 	x->before_count = x->interim_begun ? 1 : 0;
@@ -148,8 +148,8 @@ open_stored(struct exchange *x)
 	int err = store_open_blob(x->w->view, r, &blob);
 
 	if (err == 0) {
-		err = blob_reader_open(&x->reader, x->w->view, blob, 0,
-		    STORE_UNKNOWN, mailbox_post, &x->note);
+		err = source_open(
+		    &x->source, x->w->view, blob, mailbox_post, &x->note);
 		x->result = blob_in_memory(blob) ? RESULT_MEM_HIT : RESULT_HIT;
 		blob_unref(&blob);
 	}
@@ -162,10 +162,10 @@ open_step(struct exchange *x)
 	struct cache_stored *s = &x->stored[x->decision.chosen];
 	int err = 0;
 
-	if (x->reader.blob == NULL)
+	if (!source_is_open(&x->source))
 		err = open_stored(x);
 	if (err == 0)
-		err = blob_reader_head(&x->reader, &x->form);
+		err = source_head(&x->source, &x->form);
 	if (err == LARDER_AGAIN)
 		return STEP_WAIT;
 	if (err != 0)
@@ -317,8 +317,8 @@ static enum step
 use_result(struct exchange *x, const struct flight_result *r)
 {
 	/* Not if it turned into a window, and its beginning has passed. */
-	if (blob_reader_open(&x->reader, x->w->view, r->blob, 0, STORE_UNKNOWN,
-		mailbox_post, &x->note) != 0)
+	if (source_open(
+		&x->source, x->w->view, r->blob, mailbox_post, &x->note) != 0)
 		return exchange_look_again(x);
 	memcpy(x->peer, r->peer, sizeof(x->peer));
 	x->result = result_of(x, r);

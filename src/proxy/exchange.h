@@ -12,6 +12,7 @@
 #include "http/body.h"
 #include "http/target.h"
 #include "proxy/flight.h"
+#include "proxy/source.h"
 #include "proxy/worker.h"
 
 struct client;
@@ -93,8 +94,8 @@ struct exchange {
 	struct bytes form; /* status line and fields as stored */
 	const struct cache_meta *meta;
 	struct cache_meta meta_copy;
-	struct blob_reader reader; /* .blob NULL: not open */
-	uint64_t length;	   /* of the whole body, or STORE_UNKNOWN */
+	struct source source; /* of the body */
+	uint64_t length;      /* of the whole body, or STORE_UNKNOWN */
 	struct cache_status note_status; /* for Cache-Status */
 	enum delimiter delimiter;
 	struct iovec before[6]; /* to be written ahead of body bytes */
