@@ -86,23 +86,48 @@ resolve(
 	return true;
 }
 
-/* 14.2 lets ignore what costs more than the whole would. Ranges that do not
- * overlap are never more bytes than it. */
-static bool
-overlap(const struct http_ranges *r)
+/* Ranges asked for that are looked at; more are absurd. */
+#define ASKED_MAX 64
+
+struct gathered {
+	unsigned count;
+	struct http_range range[ASKED_MAX];
+};
+
+/* What overlaps or is adjacent becomes one (15.3.7.2), in the place of the
+ * first of them; so no byte is sent twice, and 14.2's many small ranges cost
+ * what they hold. */
+static void
+gather(struct gathered *g, struct http_range r)
 {
-	for (unsigned i = 0; i < r->count; i++)
-		for (unsigned j = 0; j < i; j++)
-			if (r->range[i].from < r->range[j].to &&
-			    r->range[j].from < r->range[i].to)
-				return true;
-	return false;
+	unsigned at = g->count, kept = 0;
+
+	for (unsigned i = 0; i < g->count; i++) {
+		struct http_range o = g->range[i];
+
+		if (o.from > r.to || r.from > o.to) {
+			g->range[kept++] = o;
+			continue;
+		}
+		if (at == g->count)
+			at = kept++;
+		r.from = o.from < r.from ? o.from : r.from;
+		r.to = o.to > r.to ? o.to : r.to;
+	}
+	if (at == g->count) {
+		g->range[g->count++] = r;
+		return;
+	}
+	g->range[at] = r;
+	g->count = kept;
 }
 
 enum http_range_verdict
 http_range_resolve(struct bytes value, uint64_t length, struct http_ranges *out)
 {
+	struct gathered g = {0};
 	struct http_range_spec spec;
+	struct http_range range;
 	struct bytes element;
 	unsigned asked = 0;
 
@@ -110,20 +135,19 @@ http_range_resolve(struct bytes value, uint64_t length, struct http_ranges *out)
 	if (!bytes_unit(&value))
 		return HTTP_RANGE_IGNORE;
 	while (http_list_split(&value, &element)) {
-		if (++asked > HTTP_RANGES_MAX || !range_spec(element, &spec))
-			goto ignore;
+		if (++asked > ASKED_MAX || !range_spec(element, &spec))
+			return HTTP_RANGE_IGNORE;
 		/* Of nothing, a suffix is all; a 206 could not say so. */
 		if (length == 0 && spec.suffix && spec.first > 0)
-			goto ignore;
-		if (resolve(&spec, length, &out->range[out->count]))
-			out->count++;
+			return HTTP_RANGE_IGNORE;
+		if (resolve(&spec, length, &range))
+			gather(&g, range);
 	}
-	if (asked == 0 || overlap(out))
-		goto ignore;
-	return out->count > 0 ? HTTP_RANGE_PARTS : HTTP_RANGE_NONE;
-ignore:
-	out->count = 0;
-	return HTTP_RANGE_IGNORE;
+	if (asked == 0 || g.count > HTTP_RANGES_MAX)
+		return HTTP_RANGE_IGNORE;
+	memcpy(out->range, g.range, g.count * sizeof(*out->range));
+	out->count = g.count;
+	return g.count > 0 ? HTTP_RANGE_PARTS : HTTP_RANGE_NONE;
 }
 
 int

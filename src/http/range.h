@@ -21,7 +21,8 @@ enum http_range_verdict {
 
 struct http_ranges {
 	unsigned count;
-	struct http_range range[HTTP_RANGES_MAX]; /* in order as asked */
+	/* In order as asked; none overlaps or is adjacent to another. */
+	struct http_range range[HTTP_RANGES_MAX];
 };
 
 /* One raw range as it was asked, before a length is known. */

@@ -4,11 +4,11 @@
  */
 #include "http/forward.h"
 #include "http/list.h"
-#include "http/range.h"
 #include "larder/check.h"
 #include "proxy/client.h"
 #include "proxy/exchange.h"
 #include "proxy/fetch.h"
+#include "proxy/partial.h"
 
 /* ---- common ----------------------------------------------------------- */
 
@@ -96,16 +96,6 @@ write_own_fields(struct exchange *x, struct http_out *out)
 	http_out_str(out, "\r\n");
 }
 
-/* The form's fields, without its status line. */
-static struct bytes
-fields_of(struct bytes form)
-{
-	const char *end = memchr(form.p, '\n', form.n);
-
-	return end ? bytes_skip(form, (size_t)(end - form.p) + 1)
-		   : bytes_of(NULL, 0);
-}
-
 /* Does the client have it already? Then a 304 without a body. */
 static bool
 answer_not_modified(struct exchange *x)
@@ -126,51 +116,6 @@ answer_not_modified(struct exchange *x)
 	x->form = form;
 	x->status = 304;
 	x->length = 0;
-	return true;
-}
-
-/*
- * One range of what is stored, or growing with a known length, is sent as 206;
- * for several the whole is a right answer too (RFC 9110 14.2). True: the
- * status has changed.
- */
-static bool
-answer_range(struct exchange *x, struct http_out *out)
-{
-	struct http_ranges ranges;
-	enum http_range_verdict verdict;
-
-	if (x->status != 200 || x->head.method != HTTP_GET ||
-	    !x->request.ranged || x->decision.action == CACHE_PASS ||
-	    x->length == STORE_UNKNOWN ||
-	    !cache_if_range(&x->head, x->meta->etag, x->meta->last_modified,
-		x->meta->date, worker_now(x->w)))
-		return false;
-	verdict = http_range_resolve(
-	    http_value(&x->head, HTTP_F_RANGE), x->length, &ranges);
-	if (verdict == HTTP_RANGE_IGNORE ||
-	    (verdict == HTTP_RANGE_PARTS && ranges.count != 1))
-		return false;
-	http_out_str(out, "Content-Range: bytes ");
-	if (verdict == HTTP_RANGE_NONE) {
-		x->status = 416;
-		http_out_str(out, "*");
-	} else {
-		x->status = 206;
-		http_out_u64(out, ranges.range[0].from);
-		http_out_str(out, "-");
-		http_out_u64(out, ranges.range[0].to - 1);
-	}
-	http_out_str(out, "/");
-	http_out_u64(out, x->length);
-	http_out_str(out, "\r\n");
-	if (verdict == HTTP_RANGE_NONE) {
-		x->length = 0;
-		return true;
-	}
-	x->length = ranges.range[0].to - ranges.range[0].from;
-	(void)source_range(
-	    &x->source, ranges.range[0].from, ranges.range[0].to, &x->arena);
 	return true;
 }
 
@@ -201,13 +146,13 @@ enum step
 answer_step(struct exchange *x)
 {
 	struct http_out out;
-	struct bytes fields, own;
+	struct bytes fields = {NULL, 0}, own;
 	bool partial = false;
 
 	http_out_init(&out, &x->arena, 512);
 	settle_length(x);
 	if (!answer_not_modified(x))
-		partial = answer_range(x, &out);
+		partial = partial_answer(x, &out, &fields);
 	x->delimiter = choose_delimiter(x, wants_trailers(x) && !partial);
 	write_length(x, &out, x->length);
 	if (x->delimiter == DELIMIT_CHUNKED && wants_trailers(x))
@@ -215,14 +160,13 @@ answer_step(struct exchange *x)
 		    x->waiter.flight->result.trailer_names);
 	write_own_fields(x, &out);
 	own = http_out_done(&out);
-	fields = x->form;
-	if (partial) {
+	if (partial)
 		put_before(
 		    x, x->status == 206
 			   ? BYTES("HTTP/1.1 206 Partial Content\r\n")
 			   : BYTES("HTTP/1.1 416 Range Not Satisfiable\r\n"));
-		fields = fields_of(x->form);
-	}
+	else
+		fields = x->form;
 	if (own.p == NULL) {
 		x->broken = true;
 		return STEP_RECORD;
