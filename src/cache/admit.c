@@ -148,6 +148,8 @@ examine(const struct http_head *response, int status, bool authorized,
 	    request_time, response_time, policy, meta);
 	if (authorized)
 		meta->flags |= CACHE_WAS_AUTHORIZED;
+	if (response->minor == 0)
+		meta->flags |= CACHE_BY_HTTP_1_0;
 	return refusal(&f);
 }
 

@@ -17,6 +17,7 @@ enum {
 	CACHE_NO_TRANSFORM = 16,
 	CACHE_INVALID_FRESHNESS = 32, /* stale: what it said made no sense */
 	CACHE_WAS_AUTHORIZED = 64,    /* request had Authorization */
+	CACHE_BY_HTTP_1_0 = 128,      /* it came so: for Via */
 };
 
 struct cache_meta {

@@ -176,6 +176,7 @@ merge(const struct http_head *stored, const struct http_head *update,
 	unsigned room = stored->count + update->count;
 
 	*out = *stored;
+	out->minor = update->minor;
 	out->count = 0;
 	out->present = 0;
 	out->fields = arena_alloc(arena, (room + 1) * sizeof(*out->fields));

@@ -121,6 +121,11 @@ http_body_of_response(const struct http_head *head, enum http_method method,
 	err = framing(head, 502, out, fault);
 	if (err < 0)
 		return err;
+	/* RFC 9110 8.6, RFC 9112 6.1: it announces none, and who waited for
+	 * one would take the next head for it. */
+	if (head->status / 100 == 1 && out->framing != HTTP_BODY_NONE &&
+	    (out->framing != HTTP_BODY_LENGTH || out->left > 0))
+		return refuse(fault, 502, "an interim response with a body");
 	if (method == HTTP_HEAD || head->status / 100 == 1 ||
 	    head->status == 204 || head->status == 304)
 		*out = (struct http_body){.framing = HTTP_BODY_NONE};

@@ -152,11 +152,38 @@ end_of_size(struct http_body *body)
 }
 
 /*
- * A line of the trailer section is complete in the buffer: keep it, drop it or
- * refuse it. RFC 9110 6.5.1: what frames, routes, authenticates, modifies the
- * request or says how to read the content is no trailer. That is all fields
- * larder knows but ETag; those that other hops could act upon make the message
- * malformed.
+ * RFC 9110 6.5.1: what frames, routes, authenticates, modifies the request or
+ * says how to read the content is no trailer. That is all fields larder knows
+ * but ETag, and these, for who merges trailers into the head all the same.
+ * Digests of the content are what trailers are for (RFC 9530).
+ */
+static bool
+may_trail(const struct http_field *field)
+{
+	static const char *const never[] = {"Access-Control-", "Content-",
+	    "Cookie", "Forwarded", "Proxy-", "Retry-After", "Sec-",
+	    "Set-Cookie", "Warning", "X-Forwarded-", "X-HTTP-Method",
+	    "X-Original-", "X-Rewrite-"};
+
+	if (field->id < HTTP_F_OTHER)
+		return field->id == HTTP_F_ETAG;
+	if (bytes_ieq(field->name, BYTES("Content-Digest")) ||
+	    bytes_ieq(field->name, BYTES("Content-MD5")))
+		return true;
+	for (size_t i = 0; i < sizeof(never) / sizeof(*never); i++) {
+		struct bytes text = bytes_str(never[i]), start = field->name;
+
+		if (start.n > text.n)
+			start.n = text.n;
+		if (bytes_ieq(start, text))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * A line of the trailer section is complete in the buffer: keep it, drop it, or
+ * refuse the message where other hops could act upon it.
  */
 static int
 end_of_line(struct http_body *body)
@@ -175,7 +202,7 @@ end_of_line(struct http_body *body)
 	if (field.id == HTTP_F_TRANSFER_ENCODING ||
 	    field.id == HTTP_F_CONTENT_LENGTH || field.id == HTTP_F_HOST)
 		return LARDER_INVALID;
-	if (field.id == HTTP_F_OTHER || field.id == HTTP_F_ETAG)
+	if (may_trail(&field))
 		body->trailers_size += (uint32_t)line.n + 2;
 	return 0;
 }

@@ -148,3 +148,9 @@ http_is_token(struct bytes b)
 {
 	return b.n > 0 && http_span(b, HTTP_C_TOKEN) == b.n;
 }
+
+bool
+http_is_number(struct bytes b)
+{
+	return b.n > 0 && http_span(b, HTTP_C_DIGIT) == b.n;
+}

@@ -38,7 +38,7 @@ http_field_passes(const struct http_head *head, const struct http_field *field)
 		if (!(droppable & bit))
 			return true;
 	}
-	return !http_list_has(head, HTTP_F_CONNECTION, field->name);
+	return !http_connection_has(head, field->name);
 }
 
 void
@@ -121,4 +121,23 @@ http_out_done(struct http_out *out)
 	if (out->failed)
 		return (struct bytes){NULL, 0};
 	return (struct bytes){out->p, out->n};
+}
+
+struct bytes
+http_trailers_write(struct bytes lines, const struct http_head *head,
+    const struct http_limits *limits, struct arena *arena)
+{
+	struct http_head trailers;
+	struct http_fault fault;
+	struct http_out out;
+
+	if (lines.n == 0)
+		return BYTES("");
+	http_out_init(&out, arena, lines.n);
+	if (http_parse_fields(lines, limits, arena, &trailers, &fault) < 0)
+		return (struct bytes){NULL, 0};
+	http_each_field (field, &trailers)
+		if (!http_connection_has(head, field->name))
+			http_out_field(&out, field->name, field->value);
+	return http_out_done(&out);
 }

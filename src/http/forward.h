@@ -19,6 +19,13 @@
 bool http_field_passes(
     const struct http_head *head, const struct http_field *field);
 
+/* A trailer section's lines (as http_body_trailers() gives them) written anew,
+ * without those that do not pass by `head`'s Connection. p == NULL: the arena
+ * is full. */
+struct bytes http_trailers_write(struct bytes lines,
+    const struct http_head *head, const struct http_limits *limits,
+    struct arena *arena);
+
 /* Grows in an arena. After a failure everything else is a no-op, `failed` is
  * set, and http_out_done() gives p == NULL. */
 struct http_out {

@@ -164,6 +164,8 @@ bool http_method_safe(enum http_method method);
 bool http_method_idempotent(enum http_method method);
 
 bool http_is_token(struct bytes b);
+/* 1*DIGIT, however large. */
+bool http_is_number(struct bytes b);
 
 #define http_each_field(pos, head)                          \
 	for (const struct http_field *pos = (head)->fields; \

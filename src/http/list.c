@@ -116,6 +116,27 @@ http_list_has(
 	return false;
 }
 
+bool
+http_connection_has(const struct http_head *head, struct bytes option)
+{
+	const struct http_field *field = NULL;
+
+	while ((field = http_next(head, HTTP_F_CONNECTION, field)) != NULL) {
+		struct bytes rest = field->value;
+
+		while (rest.n > 0) {
+			const char *comma = memchr(rest.p, ',', rest.n);
+			size_t n = comma ? (size_t)(comma - rest.p) : rest.n;
+
+			if (bytes_ieq(
+				bytes_trim((struct bytes){rest.p, n}), option))
+				return true;
+			rest = bytes_skip(rest, comma ? n + 1 : n);
+		}
+	}
+	return false;
+}
+
 /* qvalue (RFC 9110 12.4.2) in thousandths, or -1. */
 static int
 qvalue(struct bytes q)

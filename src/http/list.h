@@ -32,6 +32,10 @@ bool http_param(struct bytes element, struct bytes *name, struct bytes *value,
 bool http_list_has(
     const struct http_head *head, enum http_field_id id, struct bytes token);
 
+/* Does Connection hold this option? Its elements are tokens (RFC 9110 7.6.1):
+ * a quote in it joins nothing. */
+bool http_connection_has(const struct http_head *head, struct bytes option);
+
 /* Splits "coding[;q=0.5]" (RFC 9110 12.4.2; a language range likewise); *weight
  * in thousandths, 1000 if there is none. False if malformed. */
 bool http_weighted(struct bytes element, struct bytes *name, int *weight);

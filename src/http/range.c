@@ -13,7 +13,7 @@ number(struct bytes b, uint64_t *out)
 {
 	uint64_t value = 0;
 
-	if (b.n == 0 || http_span(b, HTTP_C_DIGIT) != b.n)
+	if (!http_is_number(b))
 		return false;
 	for (size_t i = 0; i < b.n; i++) {
 		uint64_t digit = (uint64_t)(b.p[i] - '0');

@@ -63,6 +63,15 @@ on_empty_line(
 	return 0;
 }
 
+/* Who speaks something else may never end its first line, nor go away. */
+static bool
+speaks_http(struct bytes in)
+{
+	const struct bytes name = BYTES("HTTP/");
+
+	return bytes_starts(name, in) || bytes_starts(in, name);
+}
+
 int
 http_head_scan(struct bytes in, const struct http_limits *limits, bool request,
     size_t *scanned, size_t *size, struct http_fault *fault)
@@ -70,6 +79,9 @@ http_head_scan(struct bytes in, const struct http_limits *limits, bool request,
 	size_t at = *scanned;
 	int err;
 
+	if (!request && !speaks_http(in))
+		return refuse(fault, request, LARDER_INVALID, 400,
+		    "an answer that does not begin with HTTP/");
 	for (;;) {
 		at += http_text_span(bytes_skip(in, at));
 		err = check_size(

@@ -160,6 +160,16 @@ of_host(const struct http_head *head, const struct http_authority *host,
 	return 0;
 }
 
+/* RFC 3986 has none in a path; to some it is a "/", to others a byte. */
+static bool
+has_backslash(struct bytes path)
+{
+	const char *q = memchr(path.p, '?', path.n);
+	size_t n = q ? (size_t)(q - path.p) : path.n;
+
+	return memchr(path.p, '\\', n) != NULL;
+}
+
 int
 http_target_parse(const struct http_head *head, struct arena *arena,
     struct http_target *out, struct http_fault *fault)
@@ -179,6 +189,9 @@ http_target_parse(const struct http_head *head, struct arena *arena,
 	if (head->target.n == 0 ||
 	    http_span(head->target, HTTP_C_TARGET) != head->target.n)
 		return refuse(fault, "the request target is no URI");
+	if (has_backslash(head->target))
+		return refuse(
+		    fault, "a backslash in the request target's path");
 	if (head->method == HTTP_CONNECT)
 		return parse_connect(head, arena, out, fault);
 	if (head->target.p[0] == '/' || bytes_eq(head->target, BYTES("*")))

@@ -45,7 +45,8 @@ write_connection(struct exchange *x, struct http_out *out)
 	/* A body that was refused, or not asked for, is not read to its end
 	 * only to keep a connection. */
 	if (!http_body_done(&x->body) &&
-	    (x->fetch == NULL || x->fetch->write_failed))
+	    (x->fetch == NULL || x->fetch->write_failed ||
+		(x->expects && !x->fetch->upload_begun)))
 		x->keep = false;
 	if (x->delimiter == DELIMIT_CLOSE || x->w->draining || x->client->ended)
 		x->keep = false;
@@ -88,9 +89,12 @@ write_age(struct exchange *x, struct http_out *out)
 static void
 write_own_fields(struct exchange *x, struct http_out *out)
 {
+	bool old = x->meta != NULL && (x->meta->flags & CACHE_BY_HTTP_1_0);
+
 	if (x->meta != NULL)
 		write_age(x, out);
-	http_out_str(out, "Via: 1.1 larder\r\n");
+	/* The version that it was received in (RFC 9110 7.6.3). */
+	http_out_str(out, old ? "Via: 1.0 larder\r\n" : "Via: 1.1 larder\r\n");
 	cache_status_write(out, &x->note_status);
 	write_connection(x, out);
 	http_out_str(out, "\r\n");
@@ -124,7 +128,8 @@ wants_trailers(const struct exchange *x)
 {
 	const struct flight *f = x->waiter.flight;
 
-	return f != NULL && f->result.trailers && !x->from_store;
+	return f != NULL && f->result.trailers && !x->from_store &&
+	       x->takes_trailers;
 }
 
 /* A growing body that is all there by now has a known length. */
@@ -301,7 +306,9 @@ answer_fault(struct exchange *x, const struct http_fault *fault)
 	x->keep = false;
 	/* What was read of it is not to be trusted in any way. */
 	x->head.minor = 1;
-	x->head.method = HTTP_OTHER_METHOD;
+	/* But for this: behind a HEAD no client looks for a body. */
+	if (x->head.method != HTTP_HEAD)
+		x->head.method = HTTP_OTHER_METHOD;
 	return answer_own(x, fault->status, "bad-request", fault->text);
 }
 

@@ -97,14 +97,17 @@ write_body_framing(const struct fetch *f, struct http_out *out)
 static void
 write_max_forwards(const struct fetch *f, struct http_out *out)
 {
-	uint64_t n;
+	struct bytes value = http_value(&f->request, HTTP_F_MAX_FORWARDS);
+	uint64_t n = UINT32_MAX; /* the most that is counted here */
 
 	if (f->request.method != HTTP_OPTIONS &&
 	    f->request.method != HTTP_TRACE)
 		return;
-	if (!bytes_decimal(
-		http_value(&f->request, HTTP_F_MAX_FORWARDS), UINT32_MAX, &n) ||
-	    n == 0)
+	if (!http_is_number(value))
+		return;
+	if (!bytes_decimal(value, UINT32_MAX, &n))
+		n = UINT32_MAX;
+	if (n == 0)
 		return;
 	http_out_str(out, "Max-Forwards: ");
 	http_out_u64(out, n - 1);

@@ -160,7 +160,8 @@ read_request(struct client *c)
 			client_close(c, false);
 			return;
 		}
-		n = conn_fill(c->conn, WORKER_HEAD + 1);
+		/* A CR at the limit says nothing yet. */
+		n = conn_fill(c->conn, WORKER_HEAD + 2);
 		if (n > 0)
 			continue;
 		if (n == LARDER_AGAIN)

@@ -49,7 +49,8 @@ end_chunks(struct exchange *x)
 	else
 		put_frame(x, "0\r\n", 3);
 	/* Written before the blob was whole, and not changed since. */
-	if (f != NULL && f->trailers.n > 0 && !x->from_store)
+	if (f != NULL && f->trailers.n > 0 && !x->from_store &&
+	    x->takes_trailers)
 		put_frame(x, f->trailers.p, f->trailers.n);
 	put_frame(x, "\r\n", 2);
 }

@@ -74,6 +74,7 @@ struct exchange {
 	struct cache_policy policy;
 	bool keep;    /* the connection may go on after it */
 	bool expects; /* 100-continue; the body may never come */
+	bool takes_trailers;
 
 	/* looking up */
 	struct store_found found;

@@ -11,6 +11,7 @@
  */
 #include <stdlib.h>
 
+#include "http/forward.h"
 #include "larder/check.h"
 #include "larder/log.h"
 #include "proxy/acl.h"
@@ -136,11 +137,11 @@ fetch_fail(struct fetch *f, int status, const char *detail, const char *text)
 void
 fetch_finish(struct fetch *f)
 {
-	struct bytes trailers = http_body_trailers(&f->body);
-
 	release_conn(f);
 	if (f->blob != NULL) {
-		f->flight->trailers = arena_copy(&f->flight->arena, trailers);
+		f->flight->trailers =
+		    http_trailers_write(http_body_trailers(&f->body),
+			&f->response, &worker_limits, &f->flight->arena);
 		if (flight_overtaken(f->flight))
 			blob_forgo(f->blob);
 		if (f->flight->result.stored)
@@ -169,15 +170,20 @@ retry(struct fetch *f)
 		connect_origin(f, true);
 }
 
-/* The connection ended before any byte of an answer. */
+/*
+ * The connection ended before any byte of an answer: once more, if that cannot
+ * do a thing twice (RFC 9110 9.2.2). An idle connection may just have ended;
+ * one that was made for this request is a reason to try again only where there
+ * is nothing to lose.
+ */
 static void
 on_no_answer(struct fetch *f)
 {
-	bool safe = f->reused && !f->retried && !f->upload_begun &&
-		    f->interims == 0 &&
-		    http_method_idempotent(f->request.method);
+	bool again = f->reused ? http_method_idempotent(f->request.method)
+			       : http_method_safe(f->request.method) &&
+				     !f->cache_request.content;
 
-	if (safe)
+	if (again && !f->retried && !f->upload_begun && f->interims == 0)
 		retry(f);
 	else
 		fetch_fail(f, 502, "no-answer",
@@ -375,7 +381,7 @@ receive_head(struct fetch *f)
 		err = http_head_scan(
 		    in, &worker_limits, false, &f->scanned, &size, &fault);
 	if (err == LARDER_AGAIN) {
-		ssize_t n = conn_fill(f->conn, WORKER_HEAD + 1);
+		ssize_t n = conn_fill(f->conn, WORKER_HEAD + 2);
 
 		if (n > 0)
 			return true;

@@ -33,6 +33,8 @@ enum fetch_state {
 
 #define FETCH_MAGIC   0x66657463u
 #define FETCH_STAGING (16u * 1024)
+/* Of the buffer: trailers are written anew, with a space behind each colon. */
+#define FETCH_ROOM    (FETCH_STAGING + 2 * HTTP_TRAILERS_MAX + 64)
 
 struct fetch {
 	uint32_t magic;

@@ -16,7 +16,8 @@ head_of(struct exchange *x, const struct http_head *interim)
 	http_out_str(&out, http_reason(interim->status));
 	http_out_str(&out, "\r\n");
 	http_each_field (field, interim)
-		if (http_field_passes(interim, field))
+		if (field->id != HTTP_F_CONTENT_LENGTH &&
+		    http_field_passes(interim, field))
 			http_out_field(&out, field->name, field->value);
 	http_out_str(&out, "\r\n");
 	return http_out_done(&out);

@@ -29,8 +29,8 @@ reply_interim(struct fetch *f)
 		    "The origin sent too many interim responses.");
 		return;
 	}
-	if (x != NULL && x->head.minor >= 1 &&
-	    (f->response.status != 100 || x->expects))
+	/* All of them, asked for or not: RFC 9110 15.2. */
+	if (x != NULL && x->head.minor >= 1)
 		interim_relay(x, &f->response);
 }
 
@@ -305,12 +305,40 @@ on_not_modified(struct fetch *f)
 	reply_merge(f);
 }
 
+/*
+ * May what comes next on the connection be something else than the answer to
+ * the next request? An origin may send the body that its 204 announces (RFC
+ * 9112 6.1); one that answers before it has the whole request, or does not look
+ * for a body behind GET, may take that for a request.
+ */
+static bool
+is_doubtful(const struct fetch *f)
+{
+	const struct http_head *r = &f->response;
+	struct bytes length = http_value(r, HTTP_F_CONTENT_LENGTH);
+
+	if (r->status == 204 &&
+	    (http_has(r, HTTP_F_TRANSFER_ENCODING) ||
+		(length.n > 0 && !bytes_eq(length, BYTES("0")))))
+		return true;
+	return !fetch_is_asked(f) || (f->cache_request.content &&
+					 (f->request.method == HTTP_GET ||
+					     f->request.method == HTTP_HEAD));
+}
+
 void
 reply_on_head(struct fetch *f)
 {
-	f->reusable =
-	    f->response.minor >= 1 && f->body.framing != HTTP_BODY_CLOSE &&
-	    !http_list_has(&f->response, HTTP_F_CONNECTION, BYTES("close"));
+	if (f->response.status == 407) {
+		/* RFC 9110 15.5.8: of a proxy alone, and we sent nobody else's
+		 * credentials there, nor shall a client send ours. */
+		fetch_fail(f, 502, "bad-answer",
+		    "The origin asked for credentials as only a proxy may.");
+		return;
+	}
+	f->reusable = f->response.minor >= 1 &&
+		      f->body.framing != HTTP_BODY_CLOSE && !is_doubtful(f) &&
+		      !http_connection_has(&f->response, BYTES("close"));
 	/* An origin that says no does not want the rest. */
 	if (!fetch_is_asked(f) && f->response.status >= 400)
 		f->write_failed = true;

@@ -13,17 +13,22 @@
 #define ALLOWED \
 	"Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS, CONNECT\r\n"
 
-/* RFC 9112 9.3; what HTTP/1.0 proxies' clients send counts too. */
+/*
+ * RFC 9112 9.3. With HTTP/1.0 a proxy keeps no connection: what asks for it may
+ * have come through an older proxy that does not know what it passed on (C.2.2)
+ * and waits for the end. To the clients of a site larder is the server.
+ */
 static bool
-wants_to_keep(const struct http_head *head)
+wants_to_keep(const struct exchange *x)
 {
-	if (http_list_has(head, HTTP_F_CONNECTION, BYTES("close")))
+	/* What follows a CONNECT is the tunnel's, and nobody's if there is
+	 * none: never a request. */
+	if (x->head.method == HTTP_CONNECT ||
+	    http_connection_has(&x->head, BYTES("close")))
 		return false;
-	if (head->minor >= 1)
-		return true;
-	return http_list_has(head, HTTP_F_CONNECTION, BYTES("keep-alive")) ||
-	       http_list_has(
-		   head, HTTP_F_PROXY_CONNECTION, BYTES("keep-alive"));
+	return x->head.minor >= 1 ||
+	       (x->target.form == HTTP_FORM_ORIGIN &&
+		   http_connection_has(&x->head, BYTES("keep-alive")));
 }
 
 static enum step
@@ -104,7 +109,10 @@ route_step(struct exchange *x)
 
 	if (x->tunnel != NULL)
 		return STEP_WAIT;
-	x->keep = wants_to_keep(&x->head);
+	x->keep = wants_to_keep(x);
+	/* RFC 9110 6.5.1 */
+	x->takes_trailers =
+	    http_list_has(&x->head, HTTP_F_TE, BYTES("trailers"));
 	x->key = cache_key(&x->target, &x->arena);
 	if (x->key.p == NULL || x->key.n > STORE_KEY_MAX)
 		return answer_own(x, 414, "uri-too-long",

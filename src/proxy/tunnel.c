@@ -285,8 +285,6 @@ tunnel_start(struct exchange *x)
 	struct conn *conn = NULL;
 	struct tunnel *t;
 
-	/* Whatever follows a refused CONNECT is no request (RFC 9110 9.3.6).*/
-	x->keep = false;
 	if (!http_body_done(&x->body))
 		return refuse(x, 400, "connect-body", "CONNECT has no body.");
 	if (!acl_allows_connect_port(x->conf, x->target.port))

@@ -5,6 +5,7 @@
  */
 #include <stdlib.h>
 
+#include "http/forward.h"
 #include "larder/check.h"
 #include "proxy/client.h"
 #include "proxy/exchange.h"
@@ -25,7 +26,9 @@ upload_broken(struct fetch *f)
 static void
 stage(struct fetch *f, const void *p, size_t n)
 {
-	check(f->staged + n <= FETCH_STAGING + HTTP_TRAILERS_MAX + 64);
+	check(n <= FETCH_ROOM - f->staged);
+	if (n == 0)
+		return;
 	memcpy(f->staging + f->staged, p, n);
 	f->staged += n;
 }
@@ -49,7 +52,9 @@ static void
 stage_end(struct fetch *f)
 {
 	struct exchange *x = f->leader;
-	struct bytes trailers = http_body_trailers(&x->body);
+	struct bytes trailers =
+	    http_trailers_write(http_body_trailers(&x->body), &f->request,
+		&worker_limits, &f->arena);
 
 	if (x->body.framing == HTTP_BODY_CHUNKED) {
 		stage(f, "0\r\n", 3);
@@ -122,7 +127,7 @@ upload_fill(struct fetch *f)
 	if (!f->uploads || f->leader == NULL || f->write_failed)
 		return false;
 	if (f->staging == NULL) {
-		f->staging = malloc(FETCH_STAGING + HTTP_TRAILERS_MAX + 64);
+		f->staging = malloc(FETCH_ROOM);
 		if (f->staging == NULL) {
 			fetch_fail(f, 502, "no-memory", "No memory is left.");
 			return false;
