@@ -3,10 +3,15 @@
  *
  *   accept-encoding:gzip,zstd;q=500\n      the request's value, normalised
  *   accept-language\n                      the request had none
+ *   accept-language:de,en LANGUAGE de\n    and Content-Language was this
  *
  * so that two responses whose Vary differs in order, case or repetition have
  * one. Fields that are not passed on (RFC 9110 7.6.1) were never the origin's
  * to choose by, and count as absent.
+ *
+ * A response in the language that a request prefers to all others answers it,
+ * whatever else it would have taken: qvalues rank what an origin has (RFC 9110
+ * 12.4.2), so that origin could not choose another.
  */
 #include "cache/vary.h"
 
@@ -17,6 +22,8 @@
 #define NAMES_MAX    32
 #define VARIANT_MAX  8192
 #define ELEMENTS_MAX 64
+/* No field value has this byte. */
+#define LANGUAGE     "\x1f"
 
 /* The next line of the field that passes. */
 static const struct http_field *
@@ -54,6 +61,16 @@ joined(const struct http_head *head, struct bytes name, struct arena *arena,
 	value = http_out_done(&out);
 	*failed |= value.p == NULL;
 	return value;
+}
+
+static void
+lower(struct http_out *out, struct bytes b)
+{
+	for (size_t i = 0; i < b.n; i++) {
+		char c = bytes_lower(b.p[i]);
+
+		http_out_bytes(out, (struct bytes){&c, 1});
+	}
 }
 
 struct weighted {
@@ -102,6 +119,51 @@ weighted_list(struct bytes value, struct weighted *out)
 	return count;
 }
 
+/* Not lists: a comma in them is a character as any other. */
+static bool
+is_one_value(enum http_field_id id)
+{
+	return id == HTTP_F_COOKIE || id == HTTP_F_USER_AGENT ||
+	       id == HTTP_F_REFERER || id == HTTP_F_AUTHORIZATION;
+}
+
+/* White space around the commas of a list is of no meaning (RFC 9110 5.6.1);
+ * other fields' values have none, but for a few. In quotes it stays, and a
+ * quote that is not closed leaves all as it was. */
+static struct bytes
+without_spaces(struct bytes value, struct arena *arena, bool *failed)
+{
+	bool quoted = false;
+	size_t n = 0;
+	char *p;
+
+	if (value.n == 0 || memchr(value.p, ',', value.n) == NULL)
+		return value;
+	p = arena_alloc(arena, value.n);
+	if (p == NULL) {
+		*failed = true;
+		return value;
+	}
+	for (size_t i = 0; i < value.n; i++) {
+		char c = value.p[i];
+
+		if (quoted && c == '\\' && i + 1 < value.n) {
+			p[n++] = c;
+			c = value.p[++i];
+		} else if (c == '"') {
+			quoted = !quoted;
+		} else if (!quoted && c == ',') {
+			while (n > 0 && (p[n - 1] == ' ' || p[n - 1] == '\t'))
+				n--;
+		} else if (!quoted && (c == ' ' || c == '\t') && n > 0 &&
+			   p[n - 1] == ',') {
+			continue;
+		}
+		p[n++] = c;
+	}
+	return quoted ? value : (struct bytes){p, n};
+}
+
 /* Accept-Encoding and Accept-Language mean the same in any order and case (RFC
  * 9110 12.5.3, 12.5.4): their order is by weight, which is kept. Anything else
  * stays as it was. */
@@ -114,16 +176,12 @@ normalised(struct bytes value, struct arena *arena, bool *failed)
 	struct bytes text;
 
 	if (count < 0)
-		return value;
+		return without_spaces(value, arena, failed);
 	http_out_init(&out, arena, value.n + 16);
 	for (int i = 0; i < count; i++) {
 		if (i > 0)
 			http_out_bytes(&out, BYTES(","));
-		for (size_t j = 0; j < list[i].name.n; j++) {
-			char c = bytes_lower(list[i].name.p[j]);
-
-			http_out_bytes(&out, (struct bytes){&c, 1});
-		}
+		lower(&out, list[i].name);
 		if (list[i].weight < 1000) {
 			http_out_bytes(&out, BYTES(";q="));
 			http_out_u64(&out, (uint64_t)list[i].weight);
@@ -142,10 +200,11 @@ selecting_value(const struct http_head *request, struct bytes name,
 	struct bytes value = joined(request, name, arena, failed);
 	enum http_field_id id = http_field_id(name);
 
-	if (value.p != NULL &&
-	    (id == HTTP_F_ACCEPT_ENCODING || id == HTTP_F_ACCEPT_LANGUAGE))
-		value = normalised(value, arena, failed);
-	return value;
+	if (value.p == NULL || is_one_value(id))
+		return value;
+	if (id == HTTP_F_ACCEPT_ENCODING || id == HTTP_F_ACCEPT_LANGUAGE)
+		return normalised(value, arena, failed);
+	return without_spaces(value, arena, failed);
 }
 
 /* Vary's names, sorted, each once. Their number, or negative. */
@@ -178,11 +237,49 @@ vary_names(const struct http_head *response, struct bytes *names)
 	return count;
 }
 
+/* The one language that the response is in, p == NULL if it does not say. */
+static struct bytes
+content_language(const struct http_head *response)
+{
+	const struct http_field *field =
+	    http_next_named(response, BYTES("Content-Language"), NULL);
+
+	if (field == NULL || !http_is_token(field->value) ||
+	    http_next_named(response, field->name, field) != NULL)
+		return (struct bytes){NULL, 0};
+	return field->value;
+}
+
+/* Is this language what the request wants before any other? */
+static bool
+is_preferred(struct bytes language, const struct http_head *request,
+    struct arena *arena, bool *failed)
+{
+	struct bytes value =
+	    joined(request, BYTES("Accept-Language"), arena, failed);
+	struct weighted list[ELEMENTS_MAX];
+	int count = value.p == NULL ? 0 : weighted_list(value, list);
+	int best = -1;
+	bool tied = false;
+
+	for (int i = 0; i < count; i++) {
+		if (best >= 0 && list[i].weight <= list[best].weight) {
+			tied |= list[i].weight == list[best].weight;
+			continue;
+		}
+		best = i;
+		tied = false;
+	}
+	return best >= 0 && !tied && list[best].weight > 0 &&
+	       bytes_ieq(list[best].name, language);
+}
+
 int
 cache_variant(const struct http_head *request, const struct http_head *response,
     struct arena *arena, struct bytes *out)
 {
 	struct bytes names[NAMES_MAX + 1], value;
+	struct bytes language = content_language(response);
 	int count = vary_names(response, names);
 	bool failed = false;
 	struct http_out o;
@@ -192,15 +289,16 @@ cache_variant(const struct http_head *request, const struct http_head *response,
 		return count;
 	http_out_init(&o, arena, 128);
 	for (int i = 0; i < count; i++) {
-		for (size_t j = 0; j < names[i].n; j++) {
-			char c = bytes_lower(names[i].p[j]);
-
-			http_out_bytes(&o, (struct bytes){&c, 1});
-		}
+		lower(&o, names[i]);
 		value = selecting_value(request, names[i], arena, &failed);
 		if (value.p != NULL) {
 			http_out_bytes(&o, BYTES(":"));
 			http_out_bytes(&o, value);
+			if (http_field_id(names[i]) == HTTP_F_ACCEPT_LANGUAGE &&
+			    language.p != NULL) {
+				http_out_bytes(&o, BYTES(LANGUAGE));
+				lower(&o, language);
+			}
 		}
 		http_out_bytes(&o, BYTES("\n"));
 	}
@@ -212,9 +310,11 @@ cache_variant(const struct http_head *request, const struct http_head *response,
 	return 0;
 }
 
-/* Takes a line off. *value p == NULL: the field was absent. */
+/* Takes a line off. *value p == NULL: the field was absent. *language p ==
+ * NULL: it says none. */
 static bool
-variant_line(struct bytes *rest, struct bytes *name, struct bytes *value)
+variant_line(struct bytes *rest, struct bytes *name, struct bytes *value,
+    struct bytes *language)
 {
 	const char *end = rest->n ? memchr(rest->p, '\n', rest->n) : NULL;
 	struct bytes line;
@@ -226,10 +326,15 @@ variant_line(struct bytes *rest, struct bytes *name, struct bytes *value)
 	*rest = bytes_skip(*rest, line.n + 1);
 	n = http_span(line, HTTP_C_TOKEN);
 	*name = (struct bytes){line.p, n};
-	*value = (struct bytes){NULL, 0};
+	*value = *language = (struct bytes){NULL, 0};
 	if (n == line.n)
 		return n > 0;
 	*value = bytes_skip(line, n + 1);
+	end = value->n ? memchr(value->p, *LANGUAGE, value->n) : NULL;
+	if (end != NULL) {
+		*language = bytes_skip(*value, (size_t)(end - value->p) + 1);
+		value->n = (size_t)(end - value->p);
+	}
 	return n > 0 && line.p[n] == ':';
 }
 
@@ -237,15 +342,18 @@ bool
 cache_variant_matches(
     struct bytes variant, const struct http_head *request, struct arena *arena)
 {
-	struct bytes name, value, ours;
-	bool failed = false;
+	struct bytes name, value, ours, language;
+	bool failed = false, same;
 
 	while (variant.n > 0) {
-		if (!variant_line(&variant, &name, &value))
+		if (!variant_line(&variant, &name, &value, &language))
 			return false;
 		ours = selecting_value(request, name, arena, &failed);
-		if (failed || (ours.p == NULL) != (value.p == NULL) ||
-		    !bytes_eq(ours, value))
+		same = (ours.p == NULL) == (value.p == NULL) &&
+		       bytes_eq(ours, value);
+		if (!same && language.p != NULL)
+			same = is_preferred(language, request, arena, &failed);
+		if (failed || !same)
 			return false;
 	}
 	return true;
@@ -254,11 +362,12 @@ cache_variant_matches(
 struct bytes
 cache_variant_text(struct bytes variant, struct arena *arena)
 {
-	struct bytes name, value;
+	struct bytes name, value, language;
 	struct http_out out;
 
 	http_out_init(&out, arena, variant.n * 2 + 16);
-	while (variant.n > 0 && variant_line(&variant, &name, &value)) {
+	while (
+	    variant.n > 0 && variant_line(&variant, &name, &value, &language)) {
 		enum http_field_id id = http_field_id(name);
 
 		if (out.n > 0)
@@ -267,6 +376,11 @@ cache_variant_text(struct bytes variant, struct arena *arena)
 		    &out, id == HTTP_F_OTHER ? name : http_field_name(id));
 		http_out_bytes(&out, BYTES(": "));
 		http_out_bytes(&out, value.p ? value : BYTES("(none)"));
+		if (language.p != NULL) {
+			http_out_bytes(&out, BYTES(" (got "));
+			http_out_bytes(&out, language);
+			http_out_bytes(&out, BYTES(")"));
+		}
 	}
 	return http_out_done(&out);
 }

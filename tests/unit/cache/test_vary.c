@@ -6,7 +6,7 @@
 
 /* RFC 9111 4.1: is a second request answered by what a first one stored? */
 static const struct {
-	const char *vary, *first, *second;
+	const char *vary, *first, *second; /* vary: the response's fields */
 	bool match;
 } rows[] = {
 #define V(names) "Vary: " names "\r\n"
@@ -24,10 +24,18 @@ static const struct {
     {V("A, B"), "A: 1\r\nB: 2\r\n", "A: 1\r\nB: 3\r\n", false},
     {V("A") V("B"), "A: 1\r\nB: 2\r\n", "A: 1\r\nB: 3\r\n", false},
     {V("A,, ,B"), "A: 1\r\nB: 2\r\n", "A: 1\r\nB: 2\r\n", true},
-    /* lines joined; white space within an unknown syntax kept */
+    /* lines joined; white space around commas is none */
     {V("A"), "A: 1\r\nA: 2\r\n", "A: 1, 2\r\n", true},
     {V("A"), "A: 1\r\nA: 2\r\n", "A: 2\r\nA: 1\r\n", false},
-    {V("A"), "A: 1,2\r\n", "A: 1, 2\r\n", false},
+    {V("A"), "A: 1,2\r\n", "A:  1 \t,  2 \r\n", true},
+    {V("A"), "A: 12\r\n", "A: 1 2\r\n", false},
+    {V("A"), "A: \"1,2\"\r\n", "A: \"1, 2\"\r\n", false},
+    {V("A"), "A: \"\\\"\", 2\r\n", "A: \"\\\"\",2\r\n", true},
+    {V("A"), "A: \"\\\", 2\"\r\n", "A: \"\\\",2\"\r\n", false},
+    {V("A"), "A: \"1, 2\r\n", "A: \"1,2\r\n", false},
+    {V("Cookie"), "Cookie: a=1, 2\r\n", "Cookie: a=1,2\r\n", false},
+    {V("User-Agent"), "User-Agent: a, b\r\n", "User-Agent: a,b\r\n", false},
+    {V("A"), "A: 1, 2\r\n", "A: 2, 1\r\n", false},
     {V("A"), "A:   1\t\r\n", "A: 1\r\n", true},
     /* fields with a syntax of their own */
     {V("Accept-Encoding"), "Accept-Encoding: gzip, br\r\n",
@@ -50,6 +58,28 @@ static const struct {
 	"Accept-Language: EN;q=0.8,de\r\n", true},
     {V("Accept-Language"), "Accept-Language: de, en;q=0.8\r\n",
 	"Accept-Language: en, de;q=0.8\r\n", false},
+    {V("Accept-Language"), "Accept-Language: de;q=1, en;q=0.50\r\n",
+	"Accept-Language: en;q=0.5,DE\r\n", true},
+    {V("Accept-Language"), "Accept-Language: en, de\r\n",
+	"Accept-Language: de\r\nAccept-Language: en\r\n", true},
+/* what it is in is what the other wants first */
+#define CL(l) V("Accept-Language") "Content-Language: " l "\r\n"
+    {CL("de"), "Accept-Language: en, de\r\n",
+	"Accept-Language: fr;q=0.5, DE;q=1.0\r\n", true},
+    {CL("de"), "Accept-Language: en, de\r\n", "Accept-Language: en\r\n", false},
+    {CL("de"), "Accept-Language: en, de\r\n", "Accept-Language: fr, de\r\n",
+	false},
+    {CL("de"), "Accept-Language: en, de\r\n",
+	"Accept-Language: fr, de;q=0.9\r\n", false},
+    {CL("de"), "Accept-Language: en, de\r\n", "Accept-Language: de;q=0\r\n",
+	false},
+    {CL("de"), "Accept-Language: en, de\r\n", "Accept-Language: de-AT\r\n",
+	false},
+    {CL("de"), "Accept-Language: en, de\r\n", "", false},
+    {CL("de, en"), "Accept-Language: en, de\r\n", "Accept-Language: de\r\n",
+	false},
+    {CL("de") V("A"), "Accept-Language: en, de\r\nA: 1\r\n",
+	"Accept-Language: de\r\nA: 2\r\n", false},
     /* RFC 9110 7.6.1: what was not passed on was never there */
     {V("A"), "Connection: a\r\nA: 1\r\n", "", true},
     {V("A"), "Connection: a\r\nA: 1\r\n", "A: 1\r\n", false},
