@@ -9,35 +9,23 @@
 #include "http/date.h"
 #include "http/list.h"
 
-/* Statuses whose rules for caches larder follows (RFC 9111 5.2.2.3). */
+/* Statuses whose rules for caches larder follows (RFC 9111 5.2.2.3): the final
+ * ones of RFC 9110 15, of which 206 and 304 are never wholes, and those that
+ * concern the request's fields and are no others' (RFC 6585). */
 static bool
 is_understood(int status)
 {
-	switch (status) {
-	case 200:
-	case 203:
-	case 204:
-	case 300:
-	case 301:
-	case 302:
-	case 303:
-	case 307:
-	case 308:
-	case 404:
-	case 405:
-	case 410:
-	case 414:
-	case 501:
-		return true;
-	default:
-		return false;
-	}
+	return (status >= 200 && status <= 205) ||
+	       (status >= 300 && status <= 303) || status == 307 ||
+	       status == 308 || (status >= 400 && status <= 417) ||
+	       status == 421 || status == 422 || status == 426 ||
+	       (status >= 500 && status <= 505);
 }
 
 /* What is known of the response when the rules are asked. */
 struct facts {
 	int status;
-	bool authorized;
+	bool authorized, strict_cookies;
 	const struct http_head *response;
 	struct cache_control control;
 	enum cache_freshness how;
@@ -62,16 +50,19 @@ is_stripped(const struct cache_control *control, struct bytes name)
 }
 
 /* RFC 9111 7.3 leaves it to the origin to say that a cookie is for all; a
- * guess is not its saying so. */
+ * guess is not its saying so, nor is a rule: who wrote it thought of the body.
+ * A cookie that is left out would be somebody's who then has none. */
 static bool
 cookie_forbids(const struct facts *f)
 {
 	const struct cache_control *cc = &f->control;
 
-	return http_has(f->response, HTTP_F_SET_COOKIE) &&
-	       !is_stripped(cc, BYTES("Set-Cookie")) && !cc->is_public &&
-	       cc->s_maxage == CACHE_NOT_GIVEN &&
-	       cc->max_age == CACHE_NOT_GIVEN;
+	if (!http_has(f->response, HTTP_F_SET_COOKIE))
+		return false;
+	if (f->strict_cookies)
+		return true;
+	return !is_stripped(cc, BYTES("Set-Cookie")) && !cc->is_public &&
+	       f->how != CACHE_FRESHNESS_EXPLICIT;
 }
 
 /* Could it ever be used again? */
@@ -101,6 +92,9 @@ refusal(const struct facts *f)
 		return "an interim response";
 	if (f->status == 206 || f->status == 304)
 		return "no whole response";
+	if (f->status == 413 || f->status == 431)
+		/* They speak of this request's size, and of no other's. */
+		return "it is about the request's size";
 	if (cc->must_understand && !understood)
 		return "must-understand, and the status is unknown";
 	if (cc->no_store && !cc->must_understand)
@@ -117,7 +111,9 @@ refusal(const struct facts *f)
 	    !cache_is_heuristic(f->status, cc))
 		return "no explicit freshness";
 	if (cookie_forbids(f))
-		return "Set-Cookie without explicit freshness";
+		return f->strict_cookies
+			   ? "Set-Cookie, and the site is strict about it"
+			   : "Set-Cookie without explicit freshness";
 	if (is_useless(f))
 		return "neither freshness nor validator";
 	return NULL;
@@ -132,13 +128,16 @@ conclude(struct cache_admission *out, const char *why_not)
 		       out->meta.initial_age;
 }
 
+/* *how: what was said of its freshness. */
 static const char *
 examine(const struct http_head *response, int status, bool authorized,
     int64_t request_time, int64_t response_time,
-    const struct cache_policy *policy, struct cache_meta *meta)
+    const struct cache_policy *policy, struct cache_meta *meta,
+    enum cache_freshness *how)
 {
 	struct facts f = {.status = status,
 	    .authorized = authorized,
+	    .strict_cookies = policy->strict_cookies,
 	    .response = response,
 	    .meta = meta};
 	bool targeted;
@@ -150,7 +149,57 @@ examine(const struct http_head *response, int status, bool authorized,
 		meta->flags |= CACHE_WAS_AUTHORIZED;
 	if (response->minor == 0)
 		meta->flags |= CACHE_BY_HTTP_1_0;
+	*how = f.how;
 	return refusal(&f);
+}
+
+/* RFC 9110 9.3.3: what answers a POST answers a GET, too, if the origin says
+ * that it is the target's representation, and how long. */
+static bool
+is_target_itself(const struct cache_request *request,
+    const struct http_head *response, struct arena *arena)
+{
+	struct bytes value = http_value(response, HTTP_F_CONTENT_LOCATION);
+	const struct http_target *ours = request->target;
+	struct http_target theirs;
+
+	return ours != NULL && value.p != NULL &&
+	       http_count(response, HTTP_F_CONTENT_LOCATION) == 1 &&
+	       http_target_resolve(ours, value, arena, &theirs) == 0 &&
+	       http_target_same_origin(ours, &theirs) &&
+	       bytes_eq(ours->path, theirs.path);
+}
+
+/* NULL, or what of the request keeps its answer out of the store. */
+static const char *
+request_refusal(const struct cache_request *request,
+    const struct http_head *response, enum cache_freshness how,
+    const struct cache_policy *policy, struct arena *arena)
+{
+	enum http_method method = request->head->method;
+
+	if (method == HTTP_POST) {
+		if (response->status != 200 ||
+		    how != CACHE_FRESHNESS_EXPLICIT ||
+		    !is_target_itself(request, response, arena))
+			return "the method is not GET";
+	} else if (method != HTTP_GET) {
+		return "the method is not GET";
+	} else if (request->content) {
+		return "the request had content";
+	}
+	if (request->control.no_store)
+		return "the request said no-store";
+	if (request->partial || request->precondition)
+		return "the request was not for the whole";
+	if (request->overrides && policy->override_fields)
+		return "the request has a field that may name another URL";
+	if (policy->strict_cookies && http_has(request->head, HTTP_F_COOKIE))
+		return "the request had a cookie, and the site is strict "
+		       "about it";
+	if (request->odd && response->status >= 400)
+		return "an error, and the request was odd";
+	return NULL;
 }
 
 int
@@ -159,18 +208,14 @@ cache_admit(const struct cache_request *request,
     int64_t response_time, const struct cache_policy *policy,
     struct arena *arena, struct cache_admission *out)
 {
-	const char *why_not, *mine = NULL;
+	const char *why_not, *mine;
+	enum cache_freshness how;
 	int err;
 
 	*out = (struct cache_admission){.variant = {"", 0}};
 	why_not = examine(response, response->status, request->authorized,
-	    request_time, response_time, policy, &out->meta);
-	if (request->head->method != HTTP_GET)
-		mine = "the method is not GET";
-	else if (request->control.no_store)
-		mine = "the request said no-store";
-	else if (request->partial || request->content || request->precondition)
-		mine = "the request was not for the whole";
+	    request_time, response_time, policy, &out->meta, &how);
+	mine = request_refusal(request, response, how, policy, arena);
 	if (mine != NULL)
 		why_not = mine;
 	if (why_not == NULL) {
@@ -195,8 +240,9 @@ cache_readmit(const struct cache_request *request,
 {
 	bool authorized =
 	    request->authorized || (flags & CACHE_WAS_AUTHORIZED) != 0;
+	enum cache_freshness how;
 	const char *why_not = examine(stored, stored->status, authorized,
-	    request_time, response_time, policy, &out->meta);
+	    request_time, response_time, policy, &out->meta, &how);
 
 	conclude(out, why_not);
 	return 0;

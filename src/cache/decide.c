@@ -19,7 +19,8 @@ say(struct cache_decision *out, enum cache_action action, enum cache_why why,
 
 /* Requests that no stored response answers, whatever is stored. */
 static bool
-passes(const struct cache_request *r, struct cache_decision *out)
+passes(const struct cache_request *r, const struct cache_policy *policy,
+    struct cache_decision *out)
 {
 	enum http_method method = r->head->method;
 
@@ -33,13 +34,29 @@ passes(const struct cache_request *r, struct cache_decision *out)
 	else if (r->content)
 		/* The origin may answer by the body, which is in no key. */
 		say(out, CACHE_PASS, CACHE_WHY_BYPASS, "content");
+	else if (r->overrides && policy->override_fields)
+		/* Nor are these. */
+		say(out, CACHE_PASS, CACHE_WHY_BYPASS, "override-field");
+	else if (policy->strict_cookies && http_has(r->head, HTTP_F_COOKIE))
+		say(out, CACHE_PASS, CACHE_WHY_BYPASS, "cookie");
 	else
 		return false;
 	return true;
 }
 
-/* Of those that match, the one with the latest Date; of several, the one that
- * was stored last (RFC 9111 4). */
+/* Is a a better answer than b? RFC 9111 4.1: one without Vary is often a
+ * default whose Vary was forgotten. 4: the latest Date. */
+static bool
+is_better(const struct cache_stored *a, const struct cache_stored *b)
+{
+	bool varies = a->variant.n > 0;
+
+	if (varies != (b->variant.n > 0))
+		return varies;
+	return a->meta.date > b->meta.date;
+}
+
+/* Of those that match the best; of several, the one that was stored last. */
 static int
 choose(const struct cache_request *r, const struct cache_stored *stored,
     unsigned count, struct arena *arena)
@@ -47,8 +64,7 @@ choose(const struct cache_request *r, const struct cache_stored *stored,
 	int chosen = -1;
 
 	for (unsigned i = 0; i < count; i++) {
-		if (chosen >= 0 &&
-		    stored[i].meta.date <= stored[chosen].meta.date)
+		if (chosen >= 0 && !is_better(&stored[i], &stored[chosen]))
 			continue;
 		if (cache_variant_matches(stored[i].variant, r->head, arena))
 			chosen = (int)i;
@@ -139,7 +155,7 @@ cache_decide(const struct cache_request *request,
     struct cache_decision *out)
 {
 	*out = (struct cache_decision){.chosen = -1};
-	if (!passes(request, out)) {
+	if (!passes(request, policy, out)) {
 		out->chosen = choose(request, stored, count, arena);
 		if (out->chosen >= 0) {
 			const struct cache_meta *m = &stored[out->chosen].meta;
@@ -168,6 +184,9 @@ cache_may_serve_stale(const struct cache_request *request,
 	int64_t ttl = cache_ttl(meta, now), limit = policy->stale_if_error;
 
 	if (meta->flags & CACHE_ALWAYS_REVALIDATE)
+		return false;
+	/* An error is no better than another. */
+	if (meta->status >= 500 && ttl <= 0)
 		return false;
 	if (request->control.no_cache && !policy->ignore_reload)
 		return false;

@@ -65,8 +65,8 @@ initial_age(const struct http_head *head, const struct cache_meta *m)
 	return apparent > corrected ? apparent : corrected;
 }
 
-/* Those of RFC 9110 15.1 but 206, 414 and 501: a part is no whole, and what a
- * client's oddity provoked is not for the others. */
+/* Those of RFC 9110 15.1 (206 is for who keeps parts), and all others for
+ * which `public` allows it. */
 bool
 cache_is_heuristic(int status, const struct cache_control *control)
 {
@@ -80,14 +80,11 @@ cache_is_heuristic(int status, const struct cache_control *control)
 	case 404:
 	case 405:
 	case 410:
-		return true;
-	case 400:
-	case 413:
 	case 414:
-	case 431:
-		return false;
+	case 501:
+		return true;
 	default:
-		return control->is_public && status < 500;
+		return control->is_public;
 	}
 }
 
@@ -183,13 +180,16 @@ cache_fresh(const struct http_head *response, int status,
 	how = lifetime(response, control, targeted, policy, m);
 	/* The admin knows that these never change; an error page does. */
 	if (policy->immutable && status == 200) {
+		if (how != CACHE_FRESHNESS_EXPLICIT ||
+		    m->lifetime <= m->initial_age ||
+		    (m->flags & CACHE_ALWAYS_REVALIDATE))
+			how = CACHE_FRESHNESS_RULED;
 		if (m->lifetime < m->initial_age + YEAR)
 			m->lifetime = m->initial_age + YEAR;
 		m->flags &=
 		    (uint16_t) ~(CACHE_HEURISTIC | CACHE_INVALID_FRESHNESS |
 				 CACHE_ALWAYS_REVALIDATE);
 		m->flags |= CACHE_IMMUTABLE;
-		how = CACHE_FRESHNESS_EXPLICIT;
 	}
 	return how;
 }

@@ -11,6 +11,7 @@ enum cache_freshness {
 	CACHE_FRESHNESS_NONE,	  /* it says nothing, and nothing is guessed */
 	CACHE_FRESHNESS_GUESSED,  /* heuristic */
 	CACHE_FRESHNESS_EXPLICIT, /* though it may be 0, or nonsense */
+	CACHE_FRESHNESS_RULED,	  /* fresh as the admin says, it does not */
 };
 
 /* The directives that count, and whether they are CDN-Cache-Control's. */

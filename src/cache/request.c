@@ -17,6 +17,60 @@ has_content(const struct http_head *head)
 		   (!bytes_decimal(length, UINT64_MAX, &n) || n > 0));
 }
 
+bool
+cache_overrides(struct bytes name)
+{
+	static const struct bytes names[] = {
+	    {"Forwarded", 9},
+	    {"X-Forwarded-Host", 16},
+	    {"X-Forwarded-Proto", 17},
+	    {"X-Forwarded-Scheme", 18},
+	    {"X-Forwarded-Port", 16},
+	    {"X-Forwarded-Server", 18},
+	    {"X-Forwarded-Prefix", 18},
+	    {"X-Host", 6},
+	    {"X-Original-Host", 15},
+	    {"X-Original-URL", 14},
+	    {"X-Rewrite-URL", 13},
+	    {"X-HTTP-Method", 13},
+	    {"X-HTTP-Method-Override", 22},
+	    {"X-Method-Override", 17},
+	};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (bytes_ieq(name, names[i]))
+			return true;
+	return false;
+}
+
+static bool
+is_printable(struct bytes b)
+{
+	for (size_t i = 0; i < b.n; i++)
+		if (b.p[i] < ' ' || b.p[i] > '~') /* char may be signed */
+			return false;
+	return true;
+}
+
+static bool
+is_odd(const struct cache_request *r)
+{
+	const struct http_head *head = r->head;
+	size_t size = head->method_text.n + head->target.n;
+
+	if (r->overrides || !is_printable(head->target))
+		return true;
+	http_each_field (f, head) {
+		size += f->name.n + f->value.n + 4;
+		if (!is_printable(f->value))
+			return true;
+	}
+	return size > CACHE_ODD_HEAD ||
+	       (!r->content && (http_has(head, HTTP_F_CONTENT_TYPE) ||
+				   http_has(head, HTTP_F_CONTENT_ENCODING) ||
+				   http_has(head, HTTP_F_CONTENT_RANGE)));
+}
+
 void
 cache_request_init(struct cache_request *out, const struct http_head *head)
 {
@@ -37,4 +91,8 @@ cache_request_init(struct cache_request *out, const struct http_head *head)
 	    out->ranged &&
 	    !(http_range_single(http_value(head, HTTP_F_RANGE), &spec) &&
 		!spec.suffix && spec.first == 0 && spec.last == UINT64_MAX);
+	http_each_field (f, head)
+		out->overrides |=
+		    f->id == HTTP_F_OTHER && cache_overrides(f->name);
+	out->odd = is_odd(out);
 }

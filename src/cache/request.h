@@ -5,10 +5,13 @@
 #define CACHE_REQUEST_H
 
 #include "cache/control.h"
-#include "http/head.h"
+#include "http/target.h"
 
 struct cache_request {
 	const struct http_head *head;
+	/* Whom it is for, or NULL: where the answer to a POST is not looked
+	 * at. Not set by cache_request_init(). */
+	const struct http_target *target;
 	struct cache_control control;
 	bool authorized;   /* Authorization */
 	bool conditional;  /* If-None-Match or If-Modified-Since */
@@ -16,10 +19,28 @@ struct cache_request {
 	bool ranged;	   /* one Range field, GET */
 	bool partial;	   /* ranged, and not just "bytes=0-" */
 	bool content;	   /* has a body, which is in no key */
+	bool overrides;	   /* has one of the fields of cache_overrides() */
+	bool odd;	   /* see below */
 };
+
+/*
+ * Is it a request of a kind that makes some origins answer with an error that
+ * others would not get? What is in it and not in the key could so poison a URL
+ * for everybody (CPDoS): to such a request an error is for its sender alone.
+ * Odd are a head of more than CACHE_ODD_HEAD bytes, bytes in it that are not
+ * printable ASCII, an override field, and fields of content without content.
+ */
+#define CACHE_ODD_HEAD 4096u
 
 void cache_request_init(
     struct cache_request *out, const struct http_head *head);
+
+/*
+ * Fields by which some origins let a request name another host, path or method
+ * than it has. They are in no key: what they make an origin answer would be
+ * stored for everybody.
+ */
+bool cache_overrides(struct bytes name);
 
 /* What the admin wants of this request's URL. */
 struct cache_policy {
@@ -30,7 +51,7 @@ struct cache_policy {
 	bool targeted;		/* CDN-Cache-Control is for us */
 	bool ignore_reload;	/* clients' no-cache and max-age do not count */
 	bool strict_cookies;	/* nothing with a cookie is for others */
-	bool override_fields;	/* they pass to the origin, see ask.c */
+	bool override_fields;	/* they pass to the origin */
 	bool fetch_whole;	/* behind a range the rest is fetched, too */
 	bool compress;		/* bodies may be coded anew */
 };

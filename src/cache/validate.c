@@ -228,11 +228,12 @@ cache_head_agrees(
 	struct bytes value = http_value(response, HTTP_F_ETAG);
 	uint64_t length;
 
-	if (value.p != NULL && m->etag.n > 0 &&
-	    !cache_etag_weak_eq(value, m->etag))
+	if (value.p != NULL && !cache_etag_valid(value))
+		value.n = 0; /* as one that is stored would be */
+	if (value.p != NULL && !cache_etag_weak_eq(value, m->etag))
 		return false;
 	value = http_value(response, HTTP_F_LAST_MODIFIED);
-	if (value.p != NULL && m->last_modified != HTTP_DATE_INVALID &&
+	if (value.p != NULL &&
 	    http_date_parse(value, m->response_time) != m->last_modified)
 		return false;
 	value = http_value(response, HTTP_F_CONTENT_LENGTH);

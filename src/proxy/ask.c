@@ -34,27 +34,6 @@ keeps_conditions(const struct fetch *f)
 		   f->cache_request.conditional && !f->background);
 }
 
-/*
- * Fields by which some origins let a request name another host, path or method
- * than it has. They are in no key: what they make an origin answer would be
- * stored for everybody. Their usual place is between a proxy and its own
- * origin, which a site's is; so no client may set them there.
- */
-static bool
-overrides(struct bytes name)
-{
-	static const char *const names[] = {"Forwarded", "X-Forwarded-Host",
-	    "X-Forwarded-Proto", "X-Forwarded-Scheme", "X-Forwarded-Port",
-	    "X-Forwarded-Server", "X-Forwarded-Prefix", "X-Host",
-	    "X-Original-Host", "X-Original-URL", "X-Rewrite-URL",
-	    "X-HTTP-Method", "X-HTTP-Method-Override", "X-Method-Override"};
-
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (bytes_ieq(name, bytes_str(names[i])))
-			return true;
-	return false;
-}
-
 static bool
 field_goes(const struct fetch *f, const struct http_field *field)
 {
@@ -70,8 +49,8 @@ field_goes(const struct fetch *f, const struct http_field *field)
 		return false;
 	if (is_range(field->id) && f->action != CACHE_PASS)
 		return false;
-	if (field->id == HTTP_F_OTHER && f->site != NULL &&
-	    overrides(field->name))
+	if (field->id == HTTP_F_OTHER && !f->policy.override_fields &&
+	    cache_overrides(field->name))
 		return false;
 	return http_field_passes(&f->request, field);
 }
@@ -143,12 +122,17 @@ ask_write(struct fetch *f)
 	http_out_bytes(&out, f->target.path);
 	http_out_str(&out, " HTTP/1.1\r\n");
 	http_out_field(&out, BYTES("Host"), authority(f));
-	http_each_field (field, &f->request)
-		if (field_goes(f, field))
-			http_out_field(&out, field->name, field->value);
+	f->conditional = false;
+	http_each_field (field, &f->request) {
+		if (!field_goes(f, field))
+			continue;
+		http_out_field(&out, field->name, field->value);
+		f->conditional |= is_condition(field->id);
+	}
 	write_max_forwards(f, &out);
 	if (f->action == CACHE_REVALIDATE && !f->unconditional)
-		cache_conditions(&out, f->stored, f->stored_count, f->chosen);
+		f->conditional |= cache_conditions(
+		    &out, f->stored, f->stored_count, f->chosen);
 	write_body_framing(f, &out);
 	via_write(&out, f->request.minor, proxy_id(f->w->proxy));
 	http_out_str(&out, "\r\n");

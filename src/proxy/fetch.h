@@ -6,6 +6,7 @@
  *   fetch_start ──> CONNECTING ──> ASKING ── final head ──> BODY ──> (freed)
  *                      ^             │ │                      │
  *                      └── retry ────┘ └── 304 ──> MERGING ───┘
+ *                                          (or 200 to HEAD)
  *
  * fetch_start.c makes it, fetch.c has its life and its connection, ask.c writes
  * the request, upload.c sends its body, reply.c makes a result of the head that
@@ -52,6 +53,7 @@ struct fetch {
 	enum cache_action action; /* FETCH, REVALIDATE or PASS */
 	bool background;	  /* for the cache alone */
 	bool unconditional;	  /* a 304 did not fit: ask for the whole */
+	bool conditional; /* a 304 may come: larder or the client asks */
 	struct http_head request;
 	struct cache_request cache_request;
 	struct cache_policy policy;

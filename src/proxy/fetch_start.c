@@ -71,6 +71,7 @@ copy_request(struct fetch *f, const struct exchange *x)
 	    http_target_parse(&f->request, &f->arena, &f->target, &fault) < 0)
 		return LARDER_NOMEM;
 	cache_request_init(&f->cache_request, &f->request);
+	f->cache_request.target = &f->target;
 	f->policy = x->policy;
 	f->site = x->site;
 	f->action = x->decision.action;

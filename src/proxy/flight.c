@@ -342,7 +342,8 @@ flight_interested(struct flight *f)
 }
 
 void
-flight_invalidate(struct flights *table, struct bytes key)
+flight_invalidate(
+    struct flights *table, struct bytes key, const struct flight *but)
 {
 	uint64_t hash = hash_of(table, key);
 	struct shard *shard = lock_hash(table, hash);
@@ -350,7 +351,7 @@ flight_invalidate(struct flights *table, struct bytes key)
 	list_each_safe (node, bucket_of(shard, hash)) {
 		struct flight *f = container_of(node, struct flight, node);
 
-		if (f->hash == hash && bytes_eq(f->key, key)) {
+		if (f != but && f->hash == hash && bytes_eq(f->key, key)) {
 			f->overtaken = true;
 			unlist(f);
 		}

@@ -114,8 +114,9 @@ void flight_end(struct flight *flight);
 void flight_abandon(struct flight *flight);
 unsigned flight_interested(struct flight *flight);
 /* What is being fetched for key has been overtaken by a change: nobody joins
- * it, and it must not be stored. */
-void flight_invalidate(struct flights *table, struct bytes key);
+ * it, and it must not be stored. but: what brought the change, or NULL. */
+void flight_invalidate(
+    struct flights *table, struct bytes key, const struct flight *but);
 bool flight_overtaken(struct flight *flight);
 /* flight's response is stored now: those of the same variant that were begun
  * before it, and are still on their way, are overtaken. */

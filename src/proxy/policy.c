@@ -12,7 +12,10 @@ policy_make(const struct conf *conf, const struct conf_site *site,
 	    .heuristic_percent = (int)conf->heuristic_percent,
 	    .targeted = site != NULL && site->targeted,
 	    .strict_cookies = site != NULL && site->strict_cookies,
-	    .override_fields = site != NULL && site->override_fields,
+	    /* Their usual place is between a proxy and its own origin, which
+	     * a site's is: no client may set them there. Forward proxies
+	     * change no such field, but share nothing that it has shaped. */
+	    .override_fields = site == NULL || site->override_fields,
 	    .compress = true,
 	};
 	for (unsigned i = 0; i < conf->rules_count; i++) {

@@ -39,7 +39,7 @@ reply_interim(struct fetch *f)
 static void
 invalidate_key(struct fetch *f, struct bytes key)
 {
-	flight_invalidate(proxy_flights(f->w->proxy), key);
+	flight_invalidate(proxy_flights(f->w->proxy), key, f->flight);
 	store_remove(proxy_store(f->w->proxy), key, 0);
 }
 
@@ -137,6 +137,13 @@ create_blob(
 	return store_create(proxy_store(f->w->proxy), &new, &f->blob);
 }
 
+static void
+drop_chosen(struct fetch *f)
+{
+	store_remove(
+	    proxy_store(f->w->proxy), f->key, f->records[f->chosen].id);
+}
+
 /* The answer that must not be kept says that what is kept is no longer so
  * (but a failing origin says nothing of it). */
 static void
@@ -145,11 +152,10 @@ drop_superseded(struct fetch *f)
 	if (f->action == CACHE_PASS || f->response.status >= 500 ||
 	    f->chosen < 0)
 		return;
-	/* RFC 9111 4.3.5 */
-	if (f->request.method != HTTP_HEAD || f->response.status != 200 ||
-	    !cache_head_agrees(&f->response, &f->stored[f->chosen]))
-		store_remove(
-		    proxy_store(f->w->proxy), f->key, f->records[f->chosen].id);
+	/* Nor does one that the request provoked. */
+	if (f->cache_request.odd && f->response.status >= 400)
+		return;
+	drop_chosen(f);
 }
 
 static bool
@@ -196,6 +202,15 @@ publish_response(struct fetch *f, struct cache_admission *admission)
 		fetch_pump(f);
 }
 
+/* Does it say something of the stored response to GET (RFC 9111 4.3.5)? What
+ * is for one user does not. */
+static bool
+is_head_of_stored(const struct fetch *f)
+{
+	return f->request.method == HTTP_HEAD && f->response.status == 200 &&
+	       f->chosen >= 0 && !f->cache_request.authorized;
+}
+
 static void
 on_response(struct fetch *f)
 {
@@ -206,15 +221,15 @@ on_response(struct fetch *f)
 		out_of_memory(f);
 		return;
 	}
-	/* What answers HEAD has no body that a GET could be given. */
-	if (f->request.method != HTTP_GET)
+	/* A POST always goes through; what it brings may be a GET's. */
+	if ((f->action == CACHE_PASS && f->request.method != HTTP_POST) ||
+	    stale_may_stand_in(f))
 		admission.store = false;
-	if (f->action == CACHE_PASS || stale_may_stand_in(f))
-		admission.store = false;
-	else if (!admission.store)
+	else if (!admission.store && !is_head_of_stored(f))
 		drop_superseded(f);
 	/* What says something about those who would have shared it. */
-	if (f->flight->joinable && !admission.store && f->response.status < 500)
+	if (f->flight->joinable && !admission.store &&
+	    f->response.status < 500 && !f->cache_request.odd)
 		flight_mark_private(
 		    proxy_flights(f->w->proxy), f->key, f->response_time);
 	reply_invalidate(f);
@@ -253,12 +268,25 @@ publish_refreshed(struct fetch *f, struct bytes form,
 	fetch_finish(f);
 }
 
+/* What is stored gets the new head, or goes. */
+static void
+update_stored(
+    struct fetch *f, struct bytes form, const struct cache_admission *admission)
+{
+	struct bytes meta = cache_meta_encode(&admission->meta, &f->arena);
+
+	if (!admission->store || meta.p == NULL)
+		drop_chosen(f);
+	else
+		store_update(f->w->view, f->key, f->records[f->chosen].id, meta,
+		    form, admission->expires);
+}
+
 void
 reply_merge(struct fetch *f)
 {
-	const struct store_record *record = &f->records[f->chosen];
 	struct cache_admission admission;
-	struct bytes head, form, meta;
+	struct bytes head, form;
 	int err = blob_reader_head(&f->stored_reader, &head);
 
 	if (err == LARDER_AGAIN)
@@ -267,17 +295,33 @@ reply_merge(struct fetch *f)
 		err = cache_freshen(&f->cache_request, head,
 		    &f->stored[f->chosen], &f->response, f->request_time,
 		    f->response_time, &f->policy, &f->arena, &form, &admission);
-	if (err < 0) {
+	if (err == 0)
+		update_stored(f, form, &admission);
+	if (f->response.status != 304)
+		on_response(f);
+	else if (err < 0)
 		drop_and_ask_again(f);
-		return;
-	}
-	meta = cache_meta_encode(&admission.meta, &f->arena);
-	if (!admission.store || meta.p == NULL)
-		store_remove(proxy_store(f->w->proxy), f->key, record->id);
 	else
-		store_update(f->w->view, f->key, record->id, meta, form,
-		    admission.expires);
-	publish_refreshed(f, form, &admission, f->stored_reader.blob);
+		publish_refreshed(f, form, &admission, f->stored_reader.blob);
+}
+
+/* Opens the stored one that is chosen, for its head. */
+static int
+begin_merging(struct fetch *f)
+{
+	struct blob *blob = NULL;
+	int err = store_open_blob(f->w->view, &f->records[f->chosen], &blob);
+
+	if (err == 0) {
+		err = blob_reader_open(&f->stored_reader, f->w->view, blob, 0,
+		    STORE_UNKNOWN, mailbox_post, &f->note);
+		blob_unref(&blob);
+	}
+	if (err == 0) {
+		f->state = FETCH_MERGING;
+		reply_merge(f);
+	}
+	return err;
 }
 
 static void
@@ -285,24 +329,21 @@ on_not_modified(struct fetch *f)
 {
 	int chosen = cache_select_304(
 	    &f->response, f->stored, f->stored_count, f->chosen);
-	struct blob *blob = NULL;
-	int err = LARDER_ABSENT;
 
-	if (chosen >= 0) {
+	if (chosen >= 0)
 		f->chosen = chosen;
-		err = store_open_blob(f->w->view, &f->records[chosen], &blob);
-	}
-	if (err == 0) {
-		err = blob_reader_open(&f->stored_reader, f->w->view, blob, 0,
-		    STORE_UNKNOWN, mailbox_post, &f->note);
-		blob_unref(&blob);
-	}
-	if (err != 0) {
+	if (chosen < 0 || begin_merging(f) != 0)
 		drop_and_ask_again(f);
+}
+
+static void
+on_head_of_stored(struct fetch *f)
+{
+	if (!cache_head_agrees(&f->response, &f->stored[f->chosen]))
+		drop_chosen(f);
+	else if (begin_merging(f) == 0)
 		return;
-	}
-	f->state = FETCH_MERGING;
-	reply_merge(f);
+	on_response(f);
 }
 
 /*
@@ -345,6 +386,13 @@ reply_on_head(struct fetch *f)
 	if (f->response.status == 304 && f->action == CACHE_REVALIDATE &&
 	    !f->unconditional)
 		on_not_modified(f);
+	else if (f->response.status == 304 && !f->conditional &&
+		 http_method_safe(f->request.method))
+		fetch_fail(f, 502, "bad-answer",
+		    "The origin says that nothing has changed, without having "
+		    "been asked so.");
+	else if (is_head_of_stored(f))
+		on_head_of_stored(f);
 	else
 		on_response(f);
 }

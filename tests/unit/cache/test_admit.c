@@ -22,17 +22,27 @@ static const struct cache_policy targeted = {
 static const struct cache_policy immutable = {
     .heuristic_percent = 10, .heuristic_max = GUESS_MAX, .immutable = true};
 
+static const struct cache_policy strict = {.heuristic_percent = 10,
+    .heuristic_max = GUESS_MAX,
+    .strict_cookies = true};
+static const struct cache_policy forward = {.heuristic_percent = 10,
+    .heuristic_max = GUESS_MAX,
+    .override_fields = true};
+
 static struct cache_admission
 admit(const char *method, const char *request_lines, int status,
     const char *lines, const struct cache_policy *policy, struct arena *a)
 {
 	struct http_head *q = arena_alloc(a, sizeof(*q));
+	const struct http_target target = {
+	    .host = BYTES("h"), .port = 80, .path = BYTES("/dir/a?b")};
 	struct cache_request r;
 	struct cache_admission out;
 	struct http_head p = test_response(a, status, lines);
 
 	*q = test_request(a, method, request_lines);
 	cache_request_init(&r, q);
+	r.target = &target;
 	assert_int_equal(cache_admit(&r, &p, T - 2, T, policy, a, &out), 0);
 	assert_int_equal(out.store, out.why_not == NULL);
 	return out;
@@ -195,14 +205,54 @@ static const struct {
     {"GET", "", 410, LM, true, NULL},
     {"GET", "", 405, LM, true, NULL},
     {"GET", "", 400, LM, false, NULL},
-    {"GET", "", 400, CC("public") LM, false, NULL},
+    {"GET", "", 400, CC("public") LM, true, NULL},
     {"GET", "", 400, CC("max-age=60"), true, NULL},
-    {"GET", "", 413, CC("public") LM, false, NULL},
-    {"GET", "", 414, LM, false, NULL},
-    {"GET", "", 431, LM, false, NULL},
-    {"GET", "", 500, CC("public") LM, false, NULL},
-    {"GET", "", 501, LM, false, NULL},
+    {"GET", "", 413, CC("max-age=60"), false, NULL},
+    {"GET", "", 431, CC("max-age=60"), false, NULL},
+    {"GET", "", 414, LM, true, NULL},
+    {"GET", "", 500, CC("public") LM, true, NULL},
+    {"GET", "", 500, LM, false, NULL},
+    {"GET", "", 501, LM, true, NULL},
     {"GET", "", 503, LM, false, NULL},
+    {"GET", "", 503, CC("max-age=60"), true, NULL},
+    {"GET", "", 599, LM, false, NULL},
+    {"GET", "", 599, CC("public") LM, true, NULL},
+    {"GET", "", 404, CC("no-store, must-understand, max-age=60"), true, NULL},
+    {"GET", "", 418, CC("no-store, must-understand, max-age=60"), false, NULL},
+    {"GET", "", 206, CC("no-store, must-understand, max-age=60"), false, NULL},
+    /* an error that the request may have provoked */
+    {"GET", "X: \xc3\xa4\r\n", 400, CC("max-age=60"), false, NULL},
+    {"GET", "X: a\tb\r\n", 400, CC("max-age=60"), false, NULL},
+    {"GET", "X: \xc3\xa4\r\n", 399, CC("max-age=60"), true, NULL},
+    {"GET", "X: \xc3\xa4\r\n", 200, CC("max-age=60"), true, NULL},
+    {"GET", "X-HTTP-Method-Override: PUT\r\n", 405, CC("max-age=60"), false,
+	NULL},
+    {"GET", "x-original-url: /b\r\n", 404, CC("max-age=60"), false, NULL},
+    {"GET", "x-original-url: /b\r\n", 200, CC("max-age=60"), true, NULL},
+    {"GET", "x-original-url: /b\r\n", 200, CC("max-age=60"), false, &forward},
+    {"GET", "Content-Type: a/b\r\n", 415, CC("max-age=60"), false, NULL},
+    {"GET", "X-Forwarded-For: 10.0.0.1\r\n", 404, CC("max-age=60"), true, NULL},
+    /* POST, RFC 9110 9.3.3 */
+    {"POST", "Content-Length: 3\r\n", 200,
+	CC("max-age=60") "Content-Location: /dir/a?b\r\n", true, NULL},
+    {"POST", "", 200, CC("max-age=60") "Content-Location: a?b\r\n", true, NULL},
+    {"POST", "", 200, CC("max-age=60") "Content-Location: http://H/dir/a?b\r\n",
+	true, NULL},
+    {"POST", "", 200, CC("max-age=60") "Content-Location: a\r\n", false, NULL},
+    {"POST", "", 200, CC("max-age=60") "Content-Location: //x/dir/a?b\r\n",
+	false, NULL},
+    {"POST", "", 200,
+	CC("max-age=60") "Content-Location: a?b\r\nContent-Location: a?b\r\n",
+	false, NULL},
+    {"POST", "", 200, LM "Content-Location: a?b\r\n", false, NULL},
+    {"POST", "", 201, CC("max-age=60") "Content-Location: a?b\r\n", false,
+	NULL},
+    {"POST", CC("no-store"), 200, CC("max-age=60") "Content-Location: a?b\r\n",
+	false, NULL},
+    {"POST", "", 200, CC("private, max-age=60") "Content-Location: a?b\r\n",
+	false, NULL},
+    {"POST", "", 200, "Content-Location: a?b\r\n", false, &immutable},
+    {"PUT", "", 200, CC("max-age=60") "Content-Location: a?b\r\n", false, NULL},
     /* Authorization, 3.5 */
     {"GET", "Authorization: x\r\n", 200, CC("max-age=60"), false, NULL},
     {"GET", "Authorization: x\r\n", 200, CC("max-age=60, proxy-revalidate"),
@@ -218,6 +268,18 @@ static const struct {
     {"GET", "", 200, ETAG "Set-Cookie: a=b\r\n", false, NULL},
     {"GET", "", 200, CC("max-age=60") "Set-Cookie: a=b\r\n", true, NULL},
     {"GET", "", 200, CC("public") LM "Set-Cookie: a=b\r\n", true, NULL},
+    {"GET", "", 200, "Expires: " IN_HOUR "\r\nSet-Cookie: a=b\r\n", true, NULL},
+    {"GET", "", 200, LM "Set-Cookie: a=b\r\n", false, &immutable},
+    {"GET", "", 200, "Set-Cookie: a=b\r\n", false, &immutable},
+    {"GET", "", 200, CC("max-age=0") "Set-Cookie: a=b\r\n", false, &immutable},
+    {"GET", "", 200, CC("no-cache, max-age=9") "Set-Cookie: a=b\r\n", false,
+	&immutable},
+    {"GET", "", 200, CC("max-age=60") "Set-Cookie: a=b\r\n", true, &immutable},
+    {"GET", "", 200, CC("public") "Set-Cookie: a=b\r\n", true, &immutable},
+    {"GET", "", 200, CC("max-age=60, public") "Set-Cookie: a=b\r\n", false,
+	&strict},
+    {"GET", "Cookie: a=b\r\n", 200, CC("max-age=60"), false, &strict},
+    {"GET", "", 200, CC("max-age=60"), true, &strict},
     {"GET", "", 200, CC("no-cache=\"Set-Cookie\"") LM "Set-Cookie: a=b\r\n",
 	true, NULL},
     /* Vary, 4.1 */

@@ -175,6 +175,79 @@ decisions(void **state)
 	}
 }
 
+/* What the admin says makes a request one for the origin alone. */
+static void
+some_go_alone(void **state)
+{
+	const struct cache_policy forward = {.override_fields = true};
+	const struct cache_policy strict = {.strict_cookies = true};
+	const struct cache_policy none = {.stale_if_error = 0};
+	const struct {
+		const char *lines;
+		const struct cache_policy *policy;
+		enum cache_action action;
+		const char *detail;
+	} cases[] = {
+	    {"X-Forwarded-Host: x\r\n", &forward, CACHE_PASS, "override-field"},
+	    {"FORWARDED: x\r\n", &forward, CACHE_PASS, "override-field"},
+	    {"X-Forwarded-Host: x\r\n", &none, CACHE_SEND, NULL},
+	    {"X-Forwarded-For: x\r\n", &forward, CACHE_SEND, NULL},
+	    {"Cookie: a=b\r\n", &strict, CACHE_PASS, "cookie"},
+	    {"Cookie: a=b\r\n", &none, CACHE_SEND, NULL},
+	};
+	struct cache_stored s = stored_of(FRESH);
+	struct arena a;
+
+	(void)state;
+	arena_init(&a, 1 << 16);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct http_head h = test_request(&a, "GET", cases[i].lines);
+		struct cache_request r;
+		struct cache_decision d;
+
+		cache_request_init(&r, &h);
+		cache_decide(&r, &s, 1, NOW, cases[i].policy, &a, &d);
+		row_check(i, cases[i].lines, d.action == cases[i].action);
+		row_check(i, cases[i].lines,
+		    (d.detail == NULL) == (cases[i].detail == NULL));
+		if (d.detail != NULL)
+			assert_string_equal(d.detail, cases[i].detail);
+		if (d.action == CACHE_PASS)
+			assert_int_equal(d.why, CACHE_WHY_BYPASS);
+	}
+	arena_release(&a);
+}
+
+/* An error to such a request is for its sender alone. */
+static void
+odd_requests(void **state)
+{
+	struct cache_request r;
+	struct http_head h;
+	struct arena a;
+	char line[8192];
+
+	(void)state;
+	arena_init(&a, 1 << 20);
+	for (unsigned more = 0; more < 2; more++) {
+		/* "GET", "/", "Host: h" with its end, "X: " and "\r\n" */
+		size_t n = CACHE_ODD_HEAD - 4 - 9 - 5 + more;
+
+		snprintf(line, sizeof(line), "X: %0*d\r\n", (int)n, 0);
+		h = test_request(&a, "GET", line);
+		cache_request_init(&r, &h);
+		assert_int_equal(r.odd, more);
+	}
+	h = test_request(
+	    &a, "POST", "Content-Length: 1\r\nContent-Type: x\r\n");
+	cache_request_init(&r, &h);
+	assert_false(r.odd);
+	h = test_request(&a, "GET", "Content-Encoding: gzip\r\n");
+	cache_request_init(&r, &h);
+	assert_true(r.odd);
+	arena_release(&a);
+}
+
 static void
 reloads_can_be_ignored(void **state)
 {
@@ -231,6 +304,10 @@ the_newest_match_is_chosen(void **state)
 	assert_int_equal(d.chosen, 2);
 	assert_int_equal(d.age, 20);
 	assert_int_equal(d.ttl, 40);
+	/* RFC 9111 4.1: but one that has Vary before one that has not */
+	s[3].variant = BYTES("accept\n");
+	cache_decide(&r, s, 4, NOW, &policy, &a, &d);
+	assert_int_equal(d.chosen, 3);
 	arena_release(&a);
 }
 
@@ -309,6 +386,19 @@ stale_stands_in_for_a_failing_origin(void **state)
 		row_check(i, cases[i].lines,
 		    cache_may_serve_stale(&r, &s.meta, NOW, &policy) ==
 			cases[i].may);
+	}
+	/* An error does not stand in for another. */
+	{
+		const struct cache_policy policy = {.stale_if_error = 86400};
+		struct http_head h = test_request(&a, "GET", "");
+		struct cache_stored s = stored_of(STALE);
+		struct cache_request r;
+
+		cache_request_init(&r, &h);
+		s.meta.status = 404;
+		assert_true(cache_may_serve_stale(&r, &s.meta, NOW, &policy));
+		s.meta.status = 503;
+		assert_false(cache_may_serve_stale(&r, &s.meta, NOW, &policy));
 	}
 	arena_release(&a);
 }
@@ -460,6 +550,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(decisions),
+	    cmocka_unit_test(some_go_alone),
+	    cmocka_unit_test(odd_requests),
 	    cmocka_unit_test(reloads_can_be_ignored),
 	    cmocka_unit_test(the_newest_match_is_chosen),
 	    cmocka_unit_test(edges),

@@ -283,6 +283,19 @@ a_head_agrees_or_not(void **state)
 	    {"Last-Modified: " LM "\r\n", true},
 	    {"Last-Modified: " OLDER "\r\n", false},
 	    {"ETag: \"a\"\r\nContent-Length: 6\r\n", false},
+	    {"ETag: a\r\n", false},
+	    {"Last-Modified: yesterday\r\n", false},
+	};
+	/* A validator that is new says that the representation may be. */
+	static const struct {
+		const char *lines;
+		bool agrees;
+	} bare[] = {
+	    {"", true},
+	    {"ETag: \"a\"\r\n", false},
+	    {"Last-Modified: " LM "\r\n", false},
+	    {"ETag: a\r\n", true},
+	    {"Last-Modified: yesterday\r\n", true},
 	};
 	struct cache_stored s = stored_with("\"a\"", 1, T);
 	struct arena a;
@@ -294,6 +307,14 @@ a_head_agrees_or_not(void **state)
 
 		row_check(i, rows[i].lines,
 		    cache_head_agrees(&h, &s) == rows[i].agrees);
+	}
+	s.meta.etag = BYTES("");
+	s.meta.last_modified = HTTP_DATE_INVALID;
+	for (size_t i = 0; i < sizeof(bare) / sizeof(*bare); i++) {
+		struct http_head h = test_response(&a, 200, bare[i].lines);
+
+		row_check(i, bare[i].lines,
+		    cache_head_agrees(&h, &s) == bare[i].agrees);
 	}
 	arena_release(&a);
 }

@@ -205,11 +205,14 @@ a_change_overtakes_what_is_in_flight(void **state)
 
 	assert_int_equal(join(f, &a, &f->plain, false, false), FLIGHT_LEADS);
 	assert_false(flight_overtaken(a.waiter.flight));
-	flight_invalidate(f->table, BYTES("http://a/other"));
+	flight_invalidate(f->table, BYTES("http://a/other"), NULL);
 	assert_false(flight_overtaken(a.waiter.flight));
-	flight_invalidate(f->table, BYTES("http://a/"));
+	flight_invalidate(f->table, BYTES("http://a/"), NULL);
 	assert_true(flight_overtaken(a.waiter.flight));
 	assert_int_equal(join(f, &b, &f->plain, false, false), FLIGHT_LEADS);
+	/* not by itself */
+	flight_invalidate(f->table, BYTES("http://a/"), b.waiter.flight);
+	assert_false(flight_overtaken(b.waiter.flight));
 	flight_abandon(a.waiter.flight);
 	flight_abandon(b.waiter.flight);
 	flight_leave(&a.waiter);
