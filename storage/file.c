@@ -19,17 +19,24 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "larder/check.h"
 
 void
 files_init(struct files *f, int dir, struct budget *budget)
 {
+	struct rlimit limit;
+
 	pthread_mutex_init(&f->lock, NULL);
 	for (unsigned i = 0; i < FILE_BUCKETS; i++)
 		list_init(&f->buckets[i]);
 	list_init(&f->idle);
 	f->idle_count = 0;
+	f->idle_max = FILE_IDLE;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
+	    limit.rlim_cur / 8 < FILE_IDLE)
+		f->idle_max = (unsigned)(limit.rlim_cur / 8);
 	f->dir = dir;
 	f->budget = budget;
 }
@@ -138,7 +145,7 @@ file_unref(struct files *f, struct file **p)
 			f->idle_count++;
 		}
 	}
-	if (!last && f->idle_count > FILE_IDLE) {
+	if (!last && f->idle_count > f->idle_max) {
 		last = container_of(list_shift(&f->idle), struct file, idle);
 		list_remove(&last->node);
 		f->idle_count--;

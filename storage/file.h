@@ -14,6 +14,7 @@
 #include "object.h"
 
 #define FILE_BUCKETS 1024u
+/* Files kept open that nobody reads; less, where the process may have few. */
 #define FILE_IDLE    256u
 #define FILE_NAME    32u
 
@@ -40,7 +41,7 @@ struct files {
 	pthread_mutex_t lock; /* a leaf: nothing else is taken under it */
 	struct list buckets[FILE_BUCKETS];
 	struct list idle; /* longest unused first */
-	unsigned idle_count;
+	unsigned idle_count, idle_max;
 	int dir;
 	struct budget *budget;
 	_Atomic uint64_t folders[4]; /* which of blobs/xx exist, a bit each */

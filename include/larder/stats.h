@@ -22,6 +22,12 @@
 	X(denied, "refused by a rule")                                      \
 	X(errors, "answered with an error of larder's own")                 \
 	X(aborted, "left by the client before the end")                     \
+	X(refused_full, "connections refused: limits.max_connections")      \
+	X(refused_share, "connections refused: limits.client_share")        \
+	X(given_up, "idle client connections closed for new ones")          \
+	X(too_slow, "clients that sent or read too slowly")                 \
+	X(held_up, "slow readers cut off because they held up others")      \
+	X(starved, "times that there was no descriptor left")               \
 	X(served_bytes, "bytes sent to clients, heads included")            \
 	X(fetched_bytes, "bytes received from origins, heads included")     \
 	X(hit_bytes, "body bytes sent that no origin had to send again")    \

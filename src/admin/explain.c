@@ -70,7 +70,8 @@ request_text(struct explained *e, const char *url, struct evkeyvalq *args)
 static int
 make_request(struct explained *e, struct evkeyvalq *args, json_t **out)
 {
-	static const struct http_limits limits = {HEAD_MAX, HEAD_MAX, 256};
+	static const struct http_limits limits = {
+	    .line = HEAD_MAX, .head = HEAD_MAX, .fields = 256};
 	const char *url = evhttp_find_header(args, "url"), *why;
 	struct http_fault fault;
 	struct bytes text;

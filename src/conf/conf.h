@@ -69,6 +69,12 @@ struct conf {
 	int64_t header_timeout, idle_timeout, connect_timeout, response_timeout,
 	    drain_timeout;
 
+	/* Of requests, in bytes and fields. */
+	uint64_t limit_request_line, limit_field, limit_head;
+	unsigned limit_fields;
+	unsigned max_connections; /* of clients */
+	unsigned client_share;	  /* of these, in percent */
+
 	struct conf_site *sites;
 	unsigned sites_count;
 	struct conf_rule *rules;

@@ -82,6 +82,23 @@ const struct conf_option conf_options[] = {
     {"timeouts", "drain", &conf_type_time, "30s", 0, DAY, AT(drain_timeout),
 	.text = "For what is in flight when the daemon is told to stop."},
 
+    {"limits", "request_line", &conf_type_size, "32K", KB, 128 * KB,
+	AT(limit_request_line), .text = "A longer request line is 414."},
+    {"limits", "field", &conf_type_size, "32K", KB, 128 * KB, AT(limit_field),
+	.text = "A longer field line in a request is 431."},
+    {"limits", "head", &conf_type_size, "64K", KB, 128 * KB, AT(limit_head),
+	.text = "A longer head of a request is 431."},
+    {"limits", "fields", &conf_type_number, "200", 8, 1000, AT(limit_fields),
+	.text = "A request with more fields is 431."},
+    {"limits", "max_connections", &conf_type_number, "8192", 8, 1000000,
+	AT(max_connections),
+	.text = "Client connections in all, tunnels counted; fewer where the "
+		"limit on open files does not allow them. Beyond it: 503."},
+    {"limits", "client_share", &conf_type_number, "25", 1, 100,
+	AT(client_share),
+	.text = "Percent of these that one client address (of v6: one /64) "
+		"may hold. Beyond it: 429."},
+
     {"site", "origin", &conf_type_origin, NULL, IN_SITE(origin),
 	.text = "Where requests for this Host go: \"http[s]://host[:port]\"."},
     {"site", "targeted", &conf_type_targeted, "", IN_SITE(targeted),
@@ -118,6 +135,7 @@ const struct conf_section conf_sections[] = {
     {"cache", false, false},
     {"access", false, false},
     {"timeouts", false, false},
+    {"limits", false, false},
     {"site", true, true},
     {"rule", false, true},
 };

@@ -189,6 +189,9 @@ field_lines(struct parse *p, unsigned *room)
 			    p, "a control character, or a CR or LF alone");
 		if (line.n == 0 && p->kind != TRAILERS)
 			break;
+		if (p->limits->field > 0 && line.n > p->limits->field)
+			return refuse(
+			    p, LARDER_TOOBIG, 431, "a field is too long");
 		wrong = http_field_line(line, &field);
 		if (wrong != NULL)
 			return invalid(p, wrong);

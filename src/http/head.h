@@ -108,6 +108,7 @@ struct http_limits {
 	size_t line;	 /* of the request line, in bytes */
 	size_t head;	 /* all of it, in bytes */
 	unsigned fields; /* how many */
+	size_t field;	 /* one field line, in bytes; 0: as long as head */
 };
 
 /* What a bad request is answered with. text: static, for people. */

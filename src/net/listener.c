@@ -22,12 +22,13 @@
 /* What may wait in a client's socket before it is writable again, in bytes: it
  * bounds the kernel's memory for a slow one, and lets its progress be seen
  * well within the idle timeout. */
-#define UNSENT	   (128 * 1024)
-#define BACKLOG	   4096
-#define BATCH	   64 /* connections a turn: others want their turn too */
-#define PAUSE_MS   100
+#define UNSENT	     (128 * 1024)
+#define BACKLOG	     4096
+#define BATCH	     64 /* connections a turn: others want their turn too */
+#define PAUSE_MS     100
+#define SAY_AGAIN_MS 60000
 /* What listener_close() takes from the backlog at most. */
-#define LAST_BATCH 4096
+#define LAST_BATCH   4096
 
 /* ---- sockets ---------------------------------------------------------- */
 
@@ -144,20 +145,26 @@ struct listener {
 	struct event *event;
 	struct loop_timer resume;
 	bool starved; /* it was said that descriptors or memory ran out */
+	int64_t said; /* when; 0: never */
 	listener_accept_fn *on_accept;
+	listener_starved_fn *on_starved; /* NULL: nobody can help */
 	void *arg;
 };
 
 static void
 pause_accepting(struct listener *l)
 {
+	int64_t now = loop_mono_ms(l->loop);
+
 	/* The backlog keeps the listener readable: without a pause the loop
 	 * would spin on it. */
 	event_del(l->event);
 	loop_timer_start(&l->resume, PAUSE_MS);
-	if (l->starved)
+	/* When it goes on for a moment only, that is no news. */
+	if (l->starved || (l->said && now - l->said < SAY_AGAIN_MS))
 		return;
 	l->starved = true;
+	l->said = now;
 	log_warn("accepting pauses");
 }
 
@@ -193,6 +200,10 @@ accept_one(struct listener *l)
 		return false;
 	case EMFILE:
 	case ENFILE:
+		if (l->on_starved != NULL && l->on_starved(l->arg))
+			return true;
+		pause_accepting(l);
+		return false;
 	case ENOBUFS:
 	case ENOMEM:
 		pause_accepting(l);
@@ -251,6 +262,12 @@ listener_new(struct listener **out, struct loop *loop, int fd,
 	}
 	*out = l;
 	return 0;
+}
+
+void
+listener_on_starved(struct listener *listener, listener_starved_fn *starved)
+{
+	listener->on_starved = starved;
 }
 
 static void

@@ -5,6 +5,7 @@
 #ifndef NET_LISTENER_H
 #define NET_LISTENER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "net/addr.h"
@@ -27,6 +28,11 @@ typedef void listener_accept_fn(void *arg, int fd, const union addr *peer);
  * pauses for a moment instead of spinning, and says so once. */
 int listener_new(struct listener **out, struct loop *loop, int fd,
     listener_accept_fn *on_accept, void *arg);
+/* Called at EMFILE and ENFILE; true: some were given back, and accepting goes
+ * on at once. */
+typedef bool listener_starved_fn(void *arg);
+void listener_on_starved(
+    struct listener *listener, listener_starved_fn *starved);
 /* Takes what still waits in the backlog, then closes. */
 void listener_close(struct listener **listener);
 

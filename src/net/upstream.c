@@ -131,6 +131,15 @@ drop_oldest(struct upstreams *u)
 	drop(container_of(u->by_age.next, struct idle, in_age));
 }
 
+bool
+upstreams_give_up_idle(struct upstreams *u)
+{
+	if (u->idle_count == 0)
+		return false;
+	drop_oldest(u);
+	return true;
+}
+
 /* Room for one more of this target. */
 static void
 trim_target(struct upstreams *u, const struct upstream_key *key)

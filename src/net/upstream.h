@@ -27,6 +27,10 @@ struct upstream_options {
 	int64_t idle_ms;	  /* how long an idle connection is kept */
 	unsigned idle_per_target; /* connections */
 	unsigned idle_total;
+	/* Called when there is no descriptor for a new connection and none of
+	 * an idle one to take it from; true: now there is. May be NULL. */
+	bool (*starved)(void *arg);
+	void *starved_arg;
 };
 
 /* May this address be connected to? */
@@ -59,6 +63,9 @@ int upstreams_get(struct upstreams *u, const struct upstream_target *target,
     void *arg, struct conn **conn, struct upstream_wait **wait);
 /* fn is not called any more; nulls the pointer. */
 void upstream_cancel(struct upstream_wait **wait);
+
+/* Gives back the descriptor of the oldest idle one; false: there is none. */
+bool upstreams_give_up_idle(struct upstreams *u);
 
 /* Takes a connection back that is ready for another request; closes it when
  * there is too many, or unread input on it. Nulls the pointer. One that the

@@ -9,6 +9,7 @@
  *                          inside upstreams_get()
  *   any ──> gone           upstream_cancel()
  */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -119,21 +120,43 @@ note_failure(struct upstream_wait *w, int err, const char *why)
 
 static void on_attempt(struct conn *conn, unsigned what, void *arg);
 
+/* No descriptor is left: one that nobody uses is given back for it. */
+static bool
+make_way(struct upstreams *u, int system_error)
+{
+	if (system_error != EMFILE && system_error != ENFILE)
+		return false;
+	if (upstreams_give_up_idle(u))
+		return true;
+	return u->options.starved && u->options.starved(u->options.starved_arg);
+}
+
+static int
+begin_attempt(struct attempt *attempt, const union addr *to)
+{
+	struct upstream_wait *w = attempt->wait;
+	struct tls_context *tls = w->key.tls ? w->u->tls : NULL;
+	struct bytes host = bytes_of(w->key.host, w->key.n);
+	int err, left = 2;
+
+	do
+		err = conn_connect(&attempt->conn, w->u->loop, to, tls, host,
+		    on_attempt, attempt);
+	while (err != 0 && --left > 0 && make_way(w->u, errno));
+	return err;
+}
+
 /* Begins attempts until one is under way; concludes when none can win. */
 static void
 try_next(struct upstream_wait *w)
 {
-	struct tls_context *tls = w->key.tls ? w->u->tls : NULL;
-	struct bytes host = bytes_of(w->key.host, w->key.n);
-
 	while (w->next < w->answer.count) {
 		const union addr *to = &w->answer.addr[w->next];
 		struct attempt *attempt = &w->attempt[w->next++];
 		int err;
 
 		attempt->wait = w;
-		err = conn_connect(&attempt->conn, w->u->loop, to, tls, host,
-		    on_attempt, attempt);
+		err = begin_attempt(attempt, to);
 		if (err == 0) {
 			w->running++;
 			if (w->next < w->answer.count)

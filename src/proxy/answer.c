@@ -269,8 +269,9 @@ answer_own(struct exchange *x, int status, const char *detail, const char *text)
 	http_out_init(&body, &x->arena, 256);
 	write_text(&body, html, status, text ? text : "");
 	b = http_out_done(&body);
-	return write_own(x, status, status == 503 ? "Retry-After: 5\r\n" : "",
-	    detail, html, b);
+	return write_own(x, status,
+	    status == 503 || status == 429 ? "Retry-After: 5\r\n" : "", detail,
+	    html, b);
 }
 
 struct bytes

@@ -8,6 +8,7 @@
 #include "larder/list.h"
 #include "net/addr.h"
 #include "net/conn.h"
+#include "proxy/guard.h"
 
 struct exchange;
 struct worker;
@@ -20,14 +21,21 @@ struct client {
 	struct list node; /* in worker.clients */
 	struct worker *w;
 	struct conn *conn;
-	struct exchange *exchange; /* NULL: waiting for a request */
-	size_t scanned;		   /* of the head that is being read */
-	bool heading;		   /* the header timeout runs */
-	bool ended;		   /* it will send nothing more */
+	struct exchange *exchange;  /* NULL: waiting for a request */
+	size_t scanned;		    /* of the head that is being read */
+	bool heading;		    /* the header timeout runs */
+	bool ended;		    /* it will send nothing more */
+	enum guard_verdict verdict; /* but for ADMITTED: it gets one answer */
+	struct guard_place place;
+	struct list idle; /* in worker.idle while nothing of a request came */
+	int64_t idle_since;
 	union addr peer;
 };
 
-/* Takes fd; says so and closes it when it cannot. */
+/*
+ * Takes fd. Who finds no place is let in all the same, if few are, for one
+ * short answer: 503 or 429. Says so and closes it when it cannot.
+ */
 void client_new(struct worker *w, int fd, const union addr *peer);
 
 /* The exchange is over and released: on to the next request, or the end. */
@@ -37,8 +45,11 @@ void client_next(struct client *client, bool keep);
  * ended well: reset. */
 void client_reset(struct client *client);
 
-/* Gives the connection away (to a tunnel); the client ends. */
-struct conn *client_take_conn(struct client *client);
+/* Gives the connection away (to a tunnel), and its place; the client ends. */
+struct conn *client_take_conn(struct client *client, struct guard_place *place);
+
+/* Closes the one that has waited longest for a request; false: none waits. */
+bool clients_give_up_idle(struct worker *w);
 
 /* Those that wait for a request, when the worker drains. */
 void clients_close_idle(struct worker *w);

@@ -60,14 +60,15 @@ set_origin(struct fetch *f)
 static int
 copy_request(struct fetch *f, const struct exchange *x)
 {
+	struct http_limits limits = worker_request_limits(x->conf);
 	struct bytes raw = arena_copy(&f->arena, x->raw);
 	struct http_fault fault;
 
 	f->key = arena_copy(&f->arena, x->key);
 	f->conf = conf_ref(x->conf);
 	if (raw.p == NULL ||
-	    http_parse_request(
-		raw, &worker_limits, &f->arena, &f->request, &fault) < 0 ||
+	    http_parse_request(raw, &limits, &f->arena, &f->request, &fault) <
+		0 ||
 	    http_target_parse(&f->request, &f->arena, &f->target, &fault) < 0)
 		return LARDER_NOMEM;
 	cache_request_init(&f->cache_request, &f->request);

@@ -17,6 +17,7 @@
 #include "larder/log.h"
 #include "proxy/access.h"
 #include "proxy/flight.h"
+#include "proxy/guard.h"
 #include "proxy/orders.h"
 #include "proxy/proxy.h"
 #include "proxy/sockets.h"
@@ -26,6 +27,7 @@ struct proxy {
 	struct store *store;
 	struct tls_context *tls;
 	struct flights *flights;
+	struct guard *guard;
 	struct access_log *log;
 	char id[17];
 	unsigned worker_count;
@@ -47,6 +49,12 @@ struct flights *
 proxy_flights(struct proxy *proxy)
 {
 	return proxy->flights;
+}
+
+struct guard *
+proxy_guard(struct proxy *proxy)
+{
+	return proxy->guard;
 }
 
 struct access_log *
@@ -177,6 +185,7 @@ proxy_open(struct proxy **out, struct conf *conf, struct store *store,
 	snprintf(why, why_size, "out of memory");
 	if ((err = tls_context_new(&p->tls, why, why_size)) < 0 ||
 	    (err = flights_new(&p->flights)) < 0 ||
+	    (err = guard_new(&p->guard, conf->workers)) < 0 ||
 	    (err = access_log_open(&p->log, conf->access_log,
 		 conf->access_log_format, why, why_size)) < 0 ||
 	    (err = make_workers(p, why, why_size)) < 0 ||
@@ -184,6 +193,7 @@ proxy_open(struct proxy **out, struct conf *conf, struct store *store,
 		proxy_free(&p);
 		return err;
 	}
+	guard_configure(p->guard, conf);
 	*out = p;
 	return 0;
 }
@@ -271,6 +281,7 @@ proxy_reload(struct proxy *p, struct conf *conf, char *why, size_t why_size)
 	}
 	if (err == 0) {
 		give_orders(p, fresh, conf);
+		guard_configure(p->guard, conf);
 		sockets_unlink(old, conf);
 		store_resize(p->store, conf->cache_size, conf->cache_memory,
 		    conf->cache_max_object);
@@ -342,6 +353,7 @@ proxy_free(struct proxy **proxy)
 	if (p->log != NULL)
 		access_log_close(&p->log);
 	flights_free(&p->flights);
+	guard_free(&p->guard);
 	if (p->tls != NULL)
 		tls_context_free(&p->tls);
 	if (p->conf != NULL) {

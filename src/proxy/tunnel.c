@@ -30,7 +30,8 @@ struct tunnel {
 	struct loop_garbage garbage;
 	struct list node; /* in worker.tunnels */
 	struct worker *w;
-	struct exchange *x; /* while it is being opened */
+	struct exchange *x;	  /* while it is being opened */
+	struct guard_place place; /* from the client, once it is open */
 	struct upstream_wait *wait;
 	struct conn *client, *origin;
 	struct way up, down;
@@ -58,6 +59,7 @@ discard(struct tunnel *t)
 {
 	t->magic = 0;
 	list_remove(&t->node);
+	guard_leave(t->w->guard, &t->place);
 	if (t->wait != NULL)
 		upstream_cancel(&t->wait);
 	loop_discard(t->w->loop, &t->garbage, destroy);
@@ -220,7 +222,7 @@ open_tunnel(struct tunnel *t, struct conn *origin)
 	mailbox_cancel(&x->note);
 	client->exchange = NULL;
 	exchange_release(&x);
-	t->client = client_take_conn(client);
+	t->client = client_take_conn(client, &t->place);
 	conn_set_handler(t->client, on_event, t);
 	conn_set_handler(origin, on_event, t);
 	conn_set_timeout(origin, 0);

@@ -14,6 +14,7 @@
 #include "proxy/client.h"
 #include "proxy/exchange.h"
 #include "proxy/fetch.h"
+#include "proxy/guard.h"
 #include "proxy/orders.h"
 #include "proxy/tunnel.h"
 #include "proxy/worker.h"
@@ -22,6 +23,9 @@
 #define IDLE_PER_TARGET 32
 #define IDLE_TOTAL	512
 
+/* Idle clients given up at once when descriptors run out. */
+#define STARVED_BATCH 8
+
 struct worker_listener {
 	struct list node;
 	struct listener *listener;
@@ -29,10 +33,22 @@ struct worker_listener {
 };
 
 const struct http_limits worker_limits = {
-    .line = WORKER_REQUEST_LINE,
+    .line = WORKER_LINE,
     .head = WORKER_HEAD,
     .fields = WORKER_FIELDS,
+    .field = WORKER_LINE,
 };
+
+struct http_limits
+worker_request_limits(const struct conf *conf)
+{
+	return (struct http_limits){
+	    .line = conf->limit_request_line,
+	    .head = conf->limit_head,
+	    .fields = conf->limit_fields,
+	    .field = conf->limit_field,
+	};
+}
 
 static void
 on_turn(void *arg)
@@ -42,10 +58,53 @@ on_turn(void *arg)
 	store_view_turn(w->view);
 }
 
+/* Others have more clients than places. */
+static void
+on_give_up(void *arg)
+{
+	struct worker *w = arg;
+	bool starved;
+	unsigned n = guard_asked(w->guard, w->index, &starved);
+
+	while (n-- > 0 && (starved || guard_is_over(w->guard)))
+		clients_give_up_idle(w);
+}
+
+/* No descriptor is left: idle clients are worth less than whoever comes. */
+static bool
+on_starved(void *arg)
+{
+	struct worker *w = arg;
+	unsigned n = 0;
+	int oldest;
+
+	while (n < STARVED_BATCH && clients_give_up_idle(w))
+		n++;
+	stats_add(&w->stats, STAT_starved, 1);
+	if (guard_may_log(w->guard, loop_mono_ms(w->loop)))
+		log_warnx("the limit on open files is reached: idle "
+			  "connections are closed; raise it, or lower "
+			  "limits.max_connections");
+	oldest = guard_oldest(w->guard);
+	if (n == 0 && oldest >= 0)
+		guard_ask(w->guard, (unsigned)oldest, true);
+	return n > 0;
+}
+
+static bool
+on_accept_starved(void *arg)
+{
+	struct worker *w = arg;
+
+	return upstreams_give_up_idle(w->upstreams) || on_starved(w);
+}
+
 static struct upstream_options
-upstream_options(const struct conf *conf)
+upstream_options(struct worker *w, const struct conf *conf)
 {
 	return (struct upstream_options){
+	    .starved = on_starved,
+	    .starved_arg = w,
 	    .connect_ms = conf->connect_timeout,
 	    .idle_ms = conf->idle_timeout,
 	    .idle_per_target = IDLE_PER_TARGET,
@@ -147,7 +206,7 @@ has_listener(const struct worker *w, const union addr *address)
 static void
 reconfigure(struct worker *w, struct orders *orders)
 {
-	struct upstream_options options = upstream_options(orders->conf);
+	struct upstream_options options = upstream_options(w, orders->conf);
 
 	for (unsigned i = 0; i < orders->socket_count; i++)
 		if (w->draining || has_listener(w, &orders->sockets[i].address))
@@ -198,6 +257,7 @@ worker_listen(struct worker *w, const union addr *address, int fd)
 		free(l);
 		return err;
 	}
+	listener_on_starved(l->listener, on_accept_starved);
 	l->address = *address;
 	list_append(&w->listeners, &l->node);
 	return 0;
@@ -207,8 +267,8 @@ int
 worker_new(
     struct worker **out, struct proxy *proxy, unsigned index, struct conf *conf)
 {
-	struct upstream_options options = upstream_options(conf);
 	struct worker *w = calloc(1, sizeof(*w));
+	struct upstream_options options = upstream_options(w, conf);
 	int err;
 
 	if (w == NULL)
@@ -217,7 +277,9 @@ worker_new(
 	w->index = index;
 	w->conf = conf_ref(conf);
 	list_init(&w->listeners);
+	w->guard = proxy_guard(proxy);
 	list_init(&w->clients);
+	list_init(&w->idle);
 	list_init(&w->spare);
 	list_init(&w->fetches);
 	list_init(&w->tunnels);
@@ -231,6 +293,8 @@ worker_new(
 		return err;
 	}
 	mailbox_note_init(&w->control, w->mailbox, on_control, w);
+	mailbox_note_init(&w->give_up, w->mailbox, on_give_up, w);
+	guard_set_note(w->guard, index, &w->give_up);
 	loop_timer_init(&w->drain_timer, w->loop, on_drain_deadline, w);
 	*out = w;
 	return 0;

@@ -24,18 +24,20 @@
 
 struct access_log;
 struct flights;
+struct guard;
 struct proxy;
 
-/* Limits on what comes from outside, in bytes and fields. */
-#define WORKER_REQUEST_LINE (32u * 1024)
-#define WORKER_HEAD	    (64u * 1024)
-#define WORKER_FIELDS	    200u
+/* Limits on what comes from origins, in bytes and fields; those on requests
+ * are the configuration's. */
+#define WORKER_LINE   (32u * 1024)
+#define WORKER_HEAD   (64u * 1024)
+#define WORKER_FIELDS 200u
 /* What an exchange's or a fetch's arena may hold. */
-#define WORKER_ARENA	    (512u * 1024)
+#define WORKER_ARENA  (512u * 1024)
 /* What is read at once from a body's connection. */
-#define WORKER_READ	    (64u * 1024)
+#define WORKER_READ   (64u * 1024)
 /* What one connection may move before the others of the loop have their turn */
-#define WORKER_BURST	    (1024u * 1024)
+#define WORKER_BURST  (1024u * 1024)
 
 struct worker {
 	struct proxy *proxy;
@@ -51,12 +53,17 @@ struct worker {
 
 	struct list listeners; /* struct worker_listener */
 	struct list clients;   /* struct client.node */
-	struct list spare;     /* exchanges to be used again */
+	struct list idle;      /* struct client.idle, the oldest first */
+	unsigned idle_count;
+	unsigned refused_count; /* clients that only get an answer */
+	struct guard *guard;	/* the proxy's */
+	struct list spare;	/* exchanges to be used again */
 	unsigned spare_count;
 	struct list fetches; /* struct fetch.node: running in this loop */
 	struct list tunnels; /* struct tunnel.node */
 
 	struct mailbox_note control; /* look at proxy's orders */
+	struct mailbox_note give_up; /* idle clients: others need places */
 	bool draining;
 	struct loop_timer drain_timer;
 
@@ -69,7 +76,10 @@ struct worker {
 	_Atomic bool done;	  /* its thread is about to end */
 };
 
+/* Of origins' answers. */
 extern const struct http_limits worker_limits;
+/* Of requests. */
+struct http_limits worker_request_limits(const struct conf *conf);
 
 int worker_new(struct worker **out, struct proxy *proxy, unsigned index,
     struct conf *conf);
@@ -95,6 +105,7 @@ void worker_check_drained(struct worker *w);
 /* What all workers share. */
 struct store *proxy_store(struct proxy *proxy);
 struct flights *proxy_flights(struct proxy *proxy);
+struct guard *proxy_guard(struct proxy *proxy);
 struct access_log *proxy_access_log(struct proxy *proxy);
 struct tls_context *proxy_tls(struct proxy *proxy);
 /* A random word that tells this instance from others, for Via. */

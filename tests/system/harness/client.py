@@ -108,7 +108,7 @@ def split_list(text):
 class Client:
     """One connection. `address` is (host, port), a path, or a socket."""
 
-    def __init__(self, address, timeout=20, receive_buffer=None):
+    def __init__(self, address, timeout=20, receive_buffer=None, source=None):
         if isinstance(address, socket.socket):
             self.sock = address
         elif isinstance(address, str):
@@ -121,6 +121,8 @@ class Client:
             if receive_buffer:
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF,
                                      receive_buffer)
+            if source:
+                self.sock.bind((source, 0))
             self.sock.settimeout(timeout)
             self.sock.connect(address)
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

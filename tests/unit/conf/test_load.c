@@ -139,6 +139,8 @@ static const char full[] =
     "\"fc00::/7\"}\n connect_ports = {443, 8443} }\n"
     "timeouts { header = \"1s\" idle = \"2m\" connect = \"250ms\" "
     "response = \"1h\" drain = \"1d\" }\n"
+    "limits { request_line = 8K field = 4K head = 16K fields = 50\n"
+    "  max_connections = 100 client_share = 10 }\n"
     "site \"Mirror.Example\" { origin = \"https://Deb.example.org\" }\n"
     "site \"mirror.example:8080\" { origin = \"http://127.0.0.1:8000\" "
     "targeted = \"CDN-Cache-Control\" }\n"
@@ -172,6 +174,11 @@ every_option(void **state)
 	assert_int_equal(c->connect_ports[1], 8443);
 	assert_true(c->connect_timeout == 250);
 	assert_true(c->drain_timeout == 86400000);
+	assert_true(c->limit_request_line == 8192 && c->limit_field == 4096);
+	assert_true(c->limit_head == 16384);
+	assert_int_equal(c->limit_fields, 50);
+	assert_int_equal(c->max_connections, 100);
+	assert_int_equal(c->client_share, 10);
 	assert_int_equal(c->sites_count, 4);
 	assert_string_equal(c->sites[0].host, "mirror.example");
 	assert_true(c->sites[0].origin_tls);
@@ -312,6 +319,16 @@ static const struct {
     {"timeouts { idle = 60 }", "1: timeouts.idle = \"60\" is wrong; write a "
 			       "number with ms, s, m, h or d"},
     {"timeouts { idle = 0s }", "1: timeouts.idle = \"0s\" is wrong; it must"},
+    {"limits { head = 1 }", "1: limits.head = \"1\" is wrong; it must lie"},
+    {"limits { head = 1M }", "1: limits.head = \"1M\" is wrong; it must lie"},
+    {"limits { request_line = 129K }", "1: limits.request_line = \"129K\""},
+    {"limits { field = 0 }", "1: limits.field = \"0\" is wrong; it must lie"},
+    {"limits { fields = 7 }", "1: limits.fields = \"7\" is wrong; write a "
+			      "number from 8 to 1000"},
+    {"limits { max_connections = 0 }",
+	"1: limits.max_connections = \"0\" is wrong; write a number from 8 to"},
+    {"limits { client_share = 101 }",
+	"1: limits.client_share = \"101\" is wrong; write a number from 1 to"},
     {"cache { stale_if_error = 1w }", "1: cache.stale_if_error = \"1w\""},
     {"/* a\n b */ workers = x", "2: workers = \"x\" is wrong"},
     {"workers = 1 # one\nworkers = 2",

@@ -261,6 +261,35 @@ limits_say_414_and_431(void **state)
 	}
 }
 
+/* One field line, whatever the others are (RFC 6585 5). */
+static void
+a_field_line_has_a_limit(void **state)
+{
+	const struct http_limits limits = {
+	    .line = 20, .head = 60, .fields = 3, .field = 9};
+	static const struct {
+		struct bytes in;
+		int status;
+	} rows[] = {
+	    {B("GET / HTTP/1.1\r\nA: 456789\r\n\r\n"), 0},
+	    {B("GET / HTTP/1.1\r\nA: 4567890\r\n\r\n"), 431},
+	    {B("GET / HTTP/1.1\r\nA: 1\r\nB: 4567890\r\n\r\n"), 431},
+	    {B("GET / HTTP/1.1\r\nA:       0\r\n\r\n"), 431},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct http_head head;
+		struct arena a;
+
+		arena_init(&a, 1 << 16);
+		row_check(i, rows[i].in.p,
+		    verdict(rows[i].in, true, &limits, &a, &head) ==
+			rows[i].status);
+		arena_release(&a);
+	}
+}
+
 /* Whoever parses without having scanned has the same limits. */
 static void
 parsing_holds_the_limits_too(void **state)
@@ -485,6 +514,7 @@ main(void)
 	    cmocka_unit_test(responses_are_good_or_502),
 	    cmocka_unit_test(scan_does_not_depend_on_pieces),
 	    cmocka_unit_test(limits_say_414_and_431),
+	    cmocka_unit_test(a_field_line_has_a_limit),
 	    cmocka_unit_test(parsing_holds_the_limits_too),
 	    cmocka_unit_test(many_fields_move_to_the_arena),
 	    cmocka_unit_test(a_flood_of_connection_options_is_refused),

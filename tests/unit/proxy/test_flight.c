@@ -10,7 +10,8 @@
 #include "net/loop.h"
 #include "proxy/flight.h"
 
-static const struct http_limits limits = {8192, 8192, 100};
+static const struct http_limits limits = {
+    .line = 8192, .head = 8192, .fields = 100};
 
 struct seat {
 	struct flight_waiter waiter;

@@ -8,7 +8,8 @@
 
 #include "proxy/via.h"
 
-static const struct http_limits limits = {8192, 8192, 100};
+static const struct http_limits limits = {
+    .line = 8192, .head = 8192, .fields = 100};
 
 static bool
 is_loop(const char *via)
