@@ -199,9 +199,18 @@ store_open_blob(
 
 /* ---- changing ------------------------------------------------------------ */
 
+static bool
+has_id(void *arg, const struct object *o)
+{
+	const uint64_t *id = arg;
+
+	return !*id || o->info.id == *id;
+}
+
 struct updating {
 	struct store *store;
 	uint64_t id;
+	struct bytes variant; /* p == NULL: as it was */
 	struct bytes meta, head;
 	int64_t expires;
 };
@@ -235,6 +244,8 @@ on_update(void *arg, const struct image *old, struct image **out)
 	if (!was)
 		return 0;
 	info = was->info;
+	if (u->variant.p)
+		info.variant = u->variant;
 	info.meta = u->meta;
 	info.expires = u->expires;
 	info.head_size = u->head.n;
@@ -246,30 +257,30 @@ on_update(void *arg, const struct image *old, struct image **out)
 	now->pressed = was->pressed ? pressed_ref(was->pressed) : NULL;
 	now->head = chunk_copy(u->head);
 	err = now->head ? share_body(was, now) : LARDER_NOMEM;
-	if (!err && !(*out = image_with(old, now, NULL, NULL)))
+	if (!err && !(*out = image_with(old, now, has_id, &u->id)))
 		err = LARDER_NOMEM;
 	object_unref(&now);
 	return err ? err : 1;
 }
 
 int
-store_update(struct store_view *v, struct bytes key, uint64_t id,
-    struct bytes meta, struct bytes head, int64_t expires)
+store_move(struct store_view *v, struct bytes key, uint64_t id,
+    struct bytes variant, struct bytes meta, struct bytes head, int64_t expires)
 {
-	struct updating u = {v->store, id, meta, head, expires};
+	struct updating u = {v->store, id, variant, meta, head, expires};
 
-	if (meta.n > OBJECT_META_MAX || head.n > STORE_SMALL)
+	if (variant.n > OBJECT_META_MAX || meta.n > OBJECT_META_MAX ||
+	    head.n > STORE_SMALL)
 		return LARDER_TOOBIG;
 	return memory_change(
 	    v->store, store_hash(v->store, key), key, on_update, &u, NULL);
 }
 
-static bool
-has_id(void *arg, const struct object *o)
+int
+store_update(struct store_view *v, struct bytes key, uint64_t id,
+    struct bytes meta, struct bytes head, int64_t expires)
 {
-	const uint64_t *id = arg;
-
-	return !*id || o->info.id == *id;
+	return store_move(v, key, id, bytes_of(NULL, 0), meta, head, expires);
 }
 
 static int

@@ -197,6 +197,12 @@ bool blob_is_window(struct blob *blob);
 int store_update(struct store_view *view, struct bytes key, uint64_t id,
     struct bytes meta, struct bytes head, int64_t expires);
 
+/* Likewise, and it is another variant from now on; one that was stored as that
+ * goes. */
+int store_move(struct store_view *view, struct bytes key, uint64_t id,
+    struct bytes variant, struct bytes meta, struct bytes head,
+    int64_t expires);
+
 /* Removes what is under key: the one with this id, or all with id 0. */
 int store_remove(struct store *store, struct bytes key, uint64_t id);
 

@@ -182,6 +182,62 @@ test_update(void **state)
 	fixture_free(f);
 }
 
+/* The id of what is stored as that variant, or 0. */
+static uint64_t
+id_of_variant(struct fixture *f, const char *key, const char *variant)
+{
+	struct store_found found;
+	struct arena arena;
+	uint64_t id = 0;
+
+	arena_init(&arena, 1 << 20);
+	if (store_find(f->view, bytes_str(key), &arena, &found) == 0)
+		for (unsigned i = 0; i < found.count; i++)
+			if (bytes_eq(
+				found.records[i].variant, bytes_str(variant)))
+				id = found.records[i].id;
+	arena_release(&arena);
+	return id;
+}
+
+static void
+test_move(void **state)
+{
+	static const size_t some[] = {3000, 700000};
+	struct fixture *f = fixture_new(64 * MIB, 4 * MIB);
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(some) * 2; i++) {
+		size_t n = some[i / 2];
+		char key[16];
+		uint64_t id;
+
+		snprintf(key, sizeof(key), "k%u", i);
+		put(f, key, "a", i, n, true);
+		put(f, key, "b", i + 50, n, true);
+		put(f, key, "c", i + 90, n, true);
+		/* Before it is on disk, and after. */
+		if (i % 2)
+			forget(f);
+		id = id_of_variant(f, key, "a");
+		assert_int_equal(
+		    store_move(f->view, bytes_str(key), id, BYTES("b"),
+			BYTES("meta"), BYTES("head"), 7777),
+		    0);
+		for (unsigned round = 0; round < 2; round++) {
+			assert_int_equal(id_of_variant(f, key, "a"), 0);
+			assert_int_equal(id_of_variant(f, key, "b"), id);
+			assert_int_equal(get(f, key, "b", i, n), 0);
+			assert_int_equal(get(f, key, "c", i + 90, n), 0);
+			fixture_reopen(f);
+		}
+		assert_int_equal(store_move(f->view, bytes_str(key), id + 1000,
+				     BYTES("b"), BYTES("x"), BYTES("y"), 0),
+		    LARDER_ABSENT);
+	}
+	fixture_free(f);
+}
+
 static void
 test_remove(void **state)
 {
@@ -338,6 +394,7 @@ main(void)
 	    cmocka_unit_test(test_compression),
 	    cmocka_unit_test(test_variants),
 	    cmocka_unit_test(test_update),
+	    cmocka_unit_test(test_move),
 	    cmocka_unit_test(test_remove),
 	    cmocka_unit_test(test_walk),
 	    cmocka_unit_test(test_long_keys),
