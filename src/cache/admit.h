@@ -45,6 +45,9 @@ int cache_readmit(const struct cache_request *request,
 struct bytes cache_head_form(const struct http_head *response, bool for_store,
     int64_t response_time, struct arena *arena);
 
+/* Does the form for the store lack fields that who asked gets? */
+bool cache_form_strips(const struct http_head *response);
+
 /* A stored form taken apart again (to build a 304 or a 206, or to merge).
  * LARDER_DAMAGED, LARDER_NOMEM. */
 int cache_head_parse(

@@ -100,8 +100,10 @@ must_validate(const struct cache_request *r, const struct cache_meta *m,
 	if (reload && cc->no_cache)
 		out->detail = "no-cache";
 	/* max-age=0 is how a reload is asked for: not even within the same
-	 * second. */
+	 * second; but what is fresh and immutable need not be asked about (RFC
+	 * 8246 2), if no-cache does not insist. */
 	else if (reload && cc->max_age != CACHE_NOT_GIVEN &&
+		 !(m->flags & CACHE_IMMUTABLE && out->ttl > 0) &&
 		 (out->age > cc->max_age || cc->max_age == 0))
 		out->detail = "max-age";
 	else if (cc->min_fresh != CACHE_NOT_GIVEN && out->ttl < cc->min_fresh)
@@ -174,6 +176,12 @@ cache_decide(const struct cache_request *request,
 	if (request->control.only_if_cached && out->action != CACHE_SEND &&
 	    out->why != CACHE_WHY_METHOD)
 		say(out, CACHE_REFUSE, out->why, "only-if-cached");
+}
+
+bool
+cache_is_failure(int status)
+{
+	return status == 500 || status == 502 || status == 503 || status == 504;
 }
 
 bool

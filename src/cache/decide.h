@@ -53,8 +53,11 @@ void cache_decide(const struct cache_request *request,
     const struct cache_policy *policy, struct arena *arena,
     struct cache_decision *out);
 
+/* 500, 502, 503 or 504: the origin failed (RFC 5861 4). */
+bool cache_is_failure(int status);
+
 /* May the chosen one, stale, stand in for an origin that failed or answered
- * 500, 502, 503 or 504? (RFC 5861 4, RFC 9111 4.2.4) */
+ * so? (RFC 5861 4, RFC 9111 4.2.4) */
 bool cache_may_serve_stale(const struct cache_request *request,
     const struct cache_meta *meta, int64_t now,
     const struct cache_policy *policy);

@@ -84,6 +84,15 @@ cache_head_form(const struct http_head *response, bool for_store,
 	return http_out_done(&out);
 }
 
+bool
+cache_form_strips(const struct http_head *response)
+{
+	struct cache_control control;
+
+	cache_control_parse(response, false, &control);
+	return control.private_fields.n > 0 || control.no_cache_fields.n > 0;
+}
+
 int
 cache_head_parse(struct bytes form, struct arena *arena, struct http_head *out)
 {

@@ -5,6 +5,7 @@
 #include "cache/validate.h"
 
 #include "cache/etag.h"
+#include "cache/vary.h"
 #include "http/date.h"
 
 /* Is the tag of stored[at], which is not the chosen one, written already? */
@@ -195,6 +196,26 @@ merge(const struct http_head *stored, const struct http_head *update,
 	return 0;
 }
 
+/* Vary names other fields now. It is the variant of the request that validated
+ * it; if that is another's, nobody knows whose it is. */
+static int
+change_variant(const struct cache_request *request,
+    const struct cache_stored *stored, const struct http_head *merged,
+    struct arena *arena, struct cache_admission *admission)
+{
+	int err = LARDER_REFUSED;
+
+	if (cache_variant_matches(stored->variant, request->head, arena))
+		err = cache_variant(
+		    request->head, merged, arena, &admission->variant);
+	if (err < 0) {
+		admission->variant = stored->variant;
+		admission->store = false;
+		admission->why_not = "Vary has changed";
+	}
+	return err == LARDER_NOMEM ? err : 0;
+}
+
 int
 cache_freshen(const struct cache_request *request, struct bytes stored_form,
     const struct cache_stored *stored, const struct http_head *not_modified,
@@ -216,8 +237,12 @@ cache_freshen(const struct cache_request *request, struct bytes stored_form,
 	*form = cache_head_form(&merged, true, response_time, arena);
 	if (form->p == NULL)
 		return LARDER_NOMEM;
-	return cache_readmit(request, &merged, stored->meta.flags, request_time,
+	err = cache_readmit(request, &merged, stored->meta.flags, request_time,
 	    response_time, policy, admission);
+	if (err == 0 && !cache_variant_fits(stored->variant, &merged))
+		err =
+		    change_variant(request, stored, &merged, arena, admission);
+	return err;
 }
 
 bool

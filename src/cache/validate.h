@@ -26,7 +26,8 @@ int cache_select_304(const struct http_head *not_modified,
  * has replaces the stored ones of that name, but for those that describe the
  * bytes as stored (Content-Length, -Encoding, -Range; ETag if it is weaker:
  * RFC 9111 3.2). *form: the new stored form; admission: its new meta, variant
- * and expiry (variant as it was). admission->store false: it must not be kept.
+ * and expiry; the variant is another one if Vary names other fields now.
+ * admission->store false: it must not be kept.
  * LARDER_DAMAGED, LARDER_NOMEM.
  */
 int cache_freshen(const struct cache_request *request, struct bytes stored_form,

@@ -359,6 +359,20 @@ cache_variant_matches(
 	return true;
 }
 
+bool
+cache_variant_fits(struct bytes variant, const struct http_head *response)
+{
+	struct bytes names[NAMES_MAX + 1], name, value, language;
+	int count = vary_names(response, names), at = 0;
+
+	for (; variant.n > 0; at++)
+		if (at >= count ||
+		    !variant_line(&variant, &name, &value, &language) ||
+		    !bytes_ieq(name, names[at]))
+			return false;
+	return at == count;
+}
+
 struct bytes
 cache_variant_text(struct bytes variant, struct arena *arena)
 {

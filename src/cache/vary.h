@@ -17,6 +17,10 @@ int cache_variant(const struct http_head *request,
 bool cache_variant_matches(
     struct bytes variant, const struct http_head *request, struct arena *arena);
 
+/* Are the fields by which it was chosen those that this Vary names, "*" not
+ * among them? */
+bool cache_variant_fits(struct bytes variant, const struct http_head *response);
+
 /* For people: "Accept-Encoding: gzip; Accept-Language: (none)". */
 struct bytes cache_variant_text(struct bytes variant, struct arena *arena);
 

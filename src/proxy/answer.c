@@ -76,6 +76,7 @@ write_age(struct exchange *x, struct http_out *out)
 {
 	int64_t age = cache_age(x->meta, worker_now(x->w));
 	bool forwarded = !x->note_status.hit && !x->note_status.collapsed &&
+			 !x->stale_stands_in &&
 			 x->note_status.fwd_status != 304;
 
 	/* Of a first-hand answer only what it said itself. */
@@ -107,8 +108,9 @@ answer_not_modified(struct exchange *x)
 	struct http_head stored;
 	struct bytes form;
 
-	if (x->status != 200 || x->decision.action == CACHE_PASS ||
-	    !x->request.conditional ||
+	/* RFC 9110 13.2.1: conditions are for what would be a 2xx. */
+	if (x->status / 100 != 2 || x->status == 206 ||
+	    x->decision.action == CACHE_PASS || !x->request.conditional ||
 	    cache_precondition_stored(&x->head, x->meta, worker_now(x->w)) !=
 		304)
 		return false;

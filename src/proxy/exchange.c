@@ -102,6 +102,7 @@ decide(struct exchange *x)
 			revalidate_in_background(x);
 		return STEP_OPEN;
 	case CACHE_REFUSE:
+		x->note_status.fwd = NULL; /* it was not forwarded */
 		return answer_own(x, 504, "only-if-cached",
 		    "The request asks for a stored answer only, and there is "
 		    "none that fits.");
@@ -175,8 +176,10 @@ open_step(struct exchange *x)
 	x->status = s->meta.status;
 	x->length = s->body_size;
 	x->from_store = true;
-	x->note_status.hit = true;
-	x->note_status.fwd = NULL;
+	/* RFC 9211 2.2: one that stands in for an answer was forwarded. */
+	x->note_status.hit = !x->stale_stands_in;
+	if (x->note_status.hit)
+		x->note_status.fwd = NULL;
 	x->note_status.has_ttl = true;
 	x->note_status.ttl = x->decision.ttl;
 	return STEP_ANSWER;
@@ -251,9 +254,7 @@ static bool
 origin_failed(const struct flight_result *r)
 {
 	return r->kind == FLIGHT_ERROR ||
-	       (r->kind == FLIGHT_RESPONSE &&
-		   (r->status == 500 || r->status == 502 || r->status == 503 ||
-		       r->status == 504));
+	       (r->kind == FLIGHT_RESPONSE && cache_is_failure(r->status));
 }
 
 static bool
@@ -267,8 +268,10 @@ stale_helps(const struct exchange *x, const struct flight_result *r)
 }
 
 static enum step
-serve_stale(struct exchange *x)
+serve_stale(struct exchange *x, const struct flight_result *r)
 {
+	x->note_status.fwd_status = r->kind == FLIGHT_ERROR ? 0 : r->status;
+	x->note_status.collapsed = !x->leads;
 	exchange_forget_answer(x);
 	x->stale_stands_in = true;
 	x->decision.age =
@@ -322,7 +325,7 @@ use_result(struct exchange *x, const struct flight_result *r)
 		return exchange_look_again(x);
 	memcpy(x->peer, r->peer, sizeof(x->peer));
 	x->result = result_of(x, r);
-	x->form = r->form;
+	x->form = x->leads && r->own_form.p != NULL ? r->own_form : r->form;
 	x->meta = &r->meta;
 	x->status = r->status;
 	x->length = r->length;
@@ -339,7 +342,7 @@ await(struct exchange *x)
 	if (r == NULL)
 		return STEP_WAIT;
 	if (stale_helps(x, r))
-		return serve_stale(x);
+		return serve_stale(x, r);
 	if (r->kind == FLIGHT_ERROR) {
 		if (r->status == 0)
 			return exchange_look_again(x);

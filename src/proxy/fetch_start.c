@@ -58,7 +58,7 @@ set_origin(struct fetch *f)
 
 /* Everything of the exchange that is needed when it has gone. */
 static int
-copy_request(struct fetch *f, const struct exchange *x)
+copy_request(struct fetch *f, const struct exchange *x, bool background)
 {
 	struct http_limits limits = worker_request_limits(x->conf);
 	struct bytes raw = arena_copy(&f->arena, x->raw);
@@ -71,6 +71,11 @@ copy_request(struct fetch *f, const struct exchange *x)
 		0 ||
 	    http_target_parse(&f->request, &f->arena, &f->target, &fault) < 0)
 		return LARDER_NOMEM;
+	/* What revalidates for the cache alone may bring a body for it. */
+	if (background) {
+		f->request.method = HTTP_GET;
+		f->request.method_text = BYTES("GET");
+	}
 	cache_request_init(&f->cache_request, &f->request);
 	f->cache_request.target = &f->target;
 	f->policy = x->policy;
@@ -92,7 +97,7 @@ fetch_start(struct exchange *x, struct flight *flight, bool background)
 	f->magic = FETCH_MAGIC;
 	f->w = w;
 	f->background = background;
-	if (copy_request(f, x) < 0)
+	if (copy_request(f, x, background) < 0)
 		goto failed;
 	if (background)
 		f->action = CACHE_REVALIDATE;

@@ -37,7 +37,9 @@ struct flight_result {
 	bool shared;	   /* not for its leader alone */
 	bool stored;	   /* the body goes into the store */
 	int status;	   /* of RESPONSE the origin's, of ERROR larder's own */
-	struct bytes form; /* cache_head_form() */
+	struct bytes form; /* cache_head_form(), for all */
+	/* With the fields that are for the leader alone; or p == NULL. */
+	struct bytes own_form;
 	struct cache_meta meta;
 	struct bytes variant;
 	struct blob *blob; /* the flight's reference; NULL with ERROR */

@@ -161,7 +161,7 @@ drop_superseded(struct fetch *f)
 static bool
 stale_may_stand_in(const struct fetch *f)
 {
-	return f->response.status >= 500 && f->chosen >= 0 &&
+	return cache_is_failure(f->response.status) && f->chosen >= 0 &&
 	       cache_may_serve_stale(&f->cache_request,
 		   &f->stored[f->chosen].meta, f->response_time, &f->policy);
 }
@@ -186,6 +186,9 @@ publish_response(struct fetch *f, struct cache_admission *admission)
 		out_of_memory(f);
 		return;
 	}
+	if (admission->store && cache_form_strips(&f->response))
+		result.own_form = cache_head_form(
+		    &f->response, false, f->response_time, &f->flight->arena);
 	if (result.trailers)
 		result.trailer_names = arena_copy(&f->flight->arena,
 		    http_value(&f->response, HTTP_F_TRAILER));
@@ -278,8 +281,8 @@ update_stored(
 	if (!admission->store || meta.p == NULL)
 		drop_chosen(f);
 	else
-		store_update(f->w->view, f->key, f->records[f->chosen].id, meta,
-		    form, admission->expires);
+		store_move(f->w->view, f->key, f->records[f->chosen].id,
+		    admission->variant, meta, form, admission->expires);
 }
 
 void

@@ -21,6 +21,8 @@ enum kind {
 	STALE_SWR,	/* stale-while-revalidate=50 */
 	STALE_SWR_MUST, /* and must-revalidate */
 	FRESH_NO_CACHE,
+	FRESH_IMMUTABLE,
+	STALE_IMMUTABLE,
 	STALE_BAD, /* what it said made no sense */
 	OTHER,	   /* fresh, of another variant */
 };
@@ -39,10 +41,13 @@ stored_of(enum kind kind)
 	    .stale_if_error = NG,
 	    .last_modified = HTTP_DATE_INVALID,
 	    .etag = BYTES("\"a\"")};
-	if (kind == FRESH || kind == FRESH_NO_CACHE || kind == OTHER)
+	if (kind == FRESH || kind == FRESH_NO_CACHE || kind == OTHER ||
+	    kind == FRESH_IMMUTABLE)
 		s.meta.response_time = s.meta.date = NOW - 20;
 	if (kind == FRESH_NO_CACHE)
 		s.meta.flags = CACHE_ALWAYS_REVALIDATE;
+	if (kind == FRESH_IMMUTABLE || kind == STALE_IMMUTABLE)
+		s.meta.flags = CACHE_IMMUTABLE;
 	if (kind == STALE_MUST || kind == STALE_SWR_MUST)
 		s.meta.flags = CACHE_MUST_REVALIDATE;
 	if (kind == STALE_SWR || kind == STALE_SWR_MUST)
@@ -119,6 +124,11 @@ static const struct {
     ROW("GET", CC("max-age=19"), FRESH, REVALIDATE, REQUEST),
     ROW("GET", CC("max-age=0"), FRESH, REVALIDATE, REQUEST),
     ROW("GET", CC("max-age=x"), FRESH, REVALIDATE, REQUEST),
+    /* RFC 8246 2 */
+    ROW("GET", CC("max-age=0"), FRESH_IMMUTABLE, SEND, HIT),
+    ROW("GET", CC("no-cache"), FRESH_IMMUTABLE, REVALIDATE, REQUEST),
+    ROW("GET", CC("max-age=0"), STALE_IMMUTABLE, REVALIDATE, REQUEST),
+    ROW("GET", "", STALE_IMMUTABLE, REVALIDATE, STALE),
     ROW("GET", CC("min-fresh=40"), FRESH, SEND, HIT),
     ROW("GET", CC("min-fresh=41"), FRESH, REVALIDATE, REQUEST),
     {"GET", CC("max-stale"), STALE, CACHE_SEND, CACHE_WHY_HIT, true, false},

@@ -211,7 +211,6 @@ a_304_freshens(void **state)
 
 		arena_init(&a, 1 << 16);
 		s.meta.flags = (uint16_t)merges[i].flags;
-		s.variant = BYTES("x\n");
 		q = test_request(&a, "GET", "");
 		cache_request_init(&r, &q);
 		update = test_response(&a, 304, merges[i].update);
@@ -230,7 +229,58 @@ a_304_freshens(void **state)
 		row_check(
 		    i, merges[i].update, out.meta.initial_age == merges[i].age);
 		assert_int_equal(out.meta.status, 203);
-		assert_true(bytes_eq(out.variant, s.variant));
+		arena_release(&a);
+	}
+}
+
+/* A stored response is only kept where the requests that it was stored for
+ * find it (RFC 9111 4.1). */
+static void
+a_304_may_change_vary(void **state)
+{
+	static const struct {
+		const char *stored, *update, *variant;
+		const char *now; /* NULL: it goes */
+	} rows[] = {
+	    {"Vary: X\r\n", "", "x:1\n", "x:1\n"},
+	    {"Vary: X\r\n", "Vary: x\r\n", "x:1\n", "x:1\n"},
+	    {"Vary: X\r\n", "Vary: x\r\n", "x:2\n", "x:2\n"},
+	    {"Vary: X, B\r\n", "Vary: b\r\nVary: X\r\n", "b\nx:1\n",
+		"b\nx:1\n"},
+	    {"Vary: X\r\n", "Vary: Y\r\n", "x:2\n", "y:3\n"},
+	    {"Vary: X\r\n", "Vary: X, Y\r\n", "x:2\n", "x:2\ny:3\n"},
+	    {"Vary: X, Y\r\n", "Vary: X\r\n", "x:2\ny:3\n", "x:2\n"},
+	    {"", "Vary: X\r\n", "", "x:2\n"},
+	    {"Vary: X\r\n", "Vary:\r\n", "x:2\n", ""},
+	    {"Vary: X\r\n", "Vary: *\r\n", "x:2\n", NULL},
+	    {"Vary: X\r\n", "Vary: Y\r\n", "x:1\n", NULL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct cache_stored s = stored_with("\"a\"", 0, T - 1000);
+		struct cache_admission out;
+		struct cache_request r;
+		struct http_head q, update;
+		struct bytes form, old;
+		struct arena a;
+
+		arena_init(&a, 1 << 16);
+		s.variant = bytes_str(rows[i].variant);
+		/* Whose 304 it is may be another variant's request. */
+		q = test_request(&a, "GET", "X: 2\r\nY: 3\r\n");
+		cache_request_init(&r, &q);
+		update = test_response(&a, 304, rows[i].update);
+		old = arena_printf(
+		    &a, "HTTP/1.1 200 y\r\nETag: \"a\"\r\n%s", rows[i].stored);
+		assert_int_equal(cache_freshen(&r, old, &s, &update, T - 2, T,
+				     &policy, &a, &form, &out),
+		    0);
+		row_check(
+		    i, rows[i].update, out.store == (rows[i].now != NULL));
+		row_check(i, rows[i].update,
+		    bytes_eq(out.variant,
+			rows[i].now ? bytes_str(rows[i].now) : s.variant));
 		arena_release(&a);
 	}
 }
@@ -367,6 +417,7 @@ main(void)
 	    cmocka_unit_test(conditions_name_all_tags),
 	    cmocka_unit_test(a_304_selects),
 	    cmocka_unit_test(a_304_freshens),
+	    cmocka_unit_test(a_304_may_change_vary),
 	    cmocka_unit_test(damage_and_want_of_memory_are_told),
 	    cmocka_unit_test(a_head_agrees_or_not),
 	    cmocka_unit_test(unsafe_methods_invalidate),
