@@ -3,6 +3,7 @@ what arrives is a row of well-formed requests, or it is said what was wrong."""
 import re
 import socket
 import threading
+import time
 
 REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) (/[!-\x7e]*|\*) HTTP/1\.1\Z")
 FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+): ([!-~\x80-\xff]([\t -~\x80-\xff]*[!-~\x80-\xff])?)?\Z")
@@ -11,6 +12,19 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nCache-Control: no-store\r\n\r\nok
 
 class Malformed(Exception):
     pass
+
+
+class Last(bytes):
+    """An answer behind which the connection ends."""
+
+
+class Slow(bytes):
+    """An answer that comes a byte at a time, with a rest between."""
+
+    def __new__(cls, data, rest):
+        made = super().__new__(cls, data)
+        made.rest = rest
+        return made
 
 
 class Seen:
@@ -28,7 +42,8 @@ class Seen:
 
 
 class Recorder:
-    """Answers each whole request with `answer`: bytes, or a function of the Seen."""
+    """Answers each whole request with `answer`: bytes, or a function of the Seen that
+    returns bytes, or None for the end."""
 
     def __init__(self, answer=OK):
         self.answer = answer
@@ -68,13 +83,21 @@ class Recorder:
                 answer = self.answer(seen) if callable(self.answer) else self.answer
                 if answer is None:
                     break
-                sock.sendall(answer)
+                if isinstance(answer, Slow):
+                    for byte in answer:
+                        sock.sendall(bytes([byte]))
+                        time.sleep(answer.rest)
+                else:
+                    sock.sendall(answer)
+                if isinstance(answer, Last):
+                    break
         except Malformed as e:
             with self.lock:
                 self.wrong.append(str(e))
         except OSError:
             pass
-        sock.close()
+        finally:
+            sock.close()
 
 
 class Reader:
