@@ -168,6 +168,13 @@ hop_by_hop_fields_do_not_pass(void **state)
 	    {"Connection: Host, Cookie\r\nCookie: y\r\n", true},
 	    {"Connection: Vary\r\nVary: y\r\n", true},
 	    {"Connection: x-forwarded-for\r\nX-Forwarded-For: y\r\n", true},
+	    /* a quote joins nothing; empty elements are none */
+	    {"Connection: \"a, X-Foo\r\nX-Foo: y\r\n", false},
+	    {"Connection: ,,\t X-Foo ,\r\nX-Foo: y\r\n", false},
+	    {"Connection: X-Foo;a\r\nX-Foo: y\r\n", true},
+	    {"Connection:\r\nX-Foo: y\r\n", true},
+	    {"Authentication-Info: x\r\n", true},
+	    {"Proxy-Other: x\r\n", true},
 	};
 	struct arena a;
 
@@ -179,6 +186,81 @@ hop_by_hop_fields_do_not_pass(void **state)
 		row_check(i, rows[i].lines,
 		    http_field_passes(&h, h.fields + h.count - 1) ==
 			rows[i].passes);
+	}
+	arena_release(&a);
+}
+
+/* RFC 9110 6.5.1, 7.6.1 */
+static void
+trailers_are_written_anew(void **state)
+{
+	static const struct {
+		const char *connection;
+		struct bytes in;
+		const char *out;
+	} rows[] = {
+	    {"", B(""), ""},
+	    {"", B("A: b\r\n"), "A: b\r\n"},
+	    {"", B("A:b\r\nC:\t d \t\r\nE:\r\n"), "A: b\r\nC: d\r\nE: \r\n"},
+	    {"Connection: c\r\n", B("A: b\r\nC: d\r\nCC: e\r\n"),
+		"A: b\r\nCC: e\r\n"},
+	    {"Connection: c\r\n", B("C: d\r\n"), ""},
+	};
+	struct arena a;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct http_head h;
+		struct bytes out;
+
+		arena_init(&a, 1 << 16);
+		h = test_request(&a, "POST", rows[i].connection);
+		out = http_trailers_write(rows[i].in, &h, &test_limits, &a);
+		row_check(i, rows[i].in.p, out.p != NULL);
+		row_check(
+		    i, rows[i].in.p, bytes_eq(out, bytes_str(rows[i].out)));
+		arena_release(&a);
+	}
+	/* Without memory there are none. */
+	arena_init(&a, 1000);
+	{
+		struct http_head h = test_request(&a, "POST", "");
+
+		while (arena_alloc(&a, 16) != NULL)
+			;
+		assert_null(http_trailers_write(
+		    BYTES("A: b\r\nC: d\r\n"), &h, &test_limits, &a)
+				.p);
+	}
+	arena_release(&a);
+}
+
+static void
+connection_holds_options(void **state)
+{
+	static const struct {
+		const char *lines;
+		bool has; /* "close" */
+	} rows[] = {
+	    {"", false},
+	    {"Connection: close\r\n", true},
+	    {"Connection: keep-alive, Close\r\n", true},
+	    {"Connection: a\r\nConnection: b,close\r\n", true},
+	    {"Connection: \"a, close\r\n", true},
+	    {"Connection: closed\r\n", false},
+	    {"Connection: close;a\r\n", false},
+	    {"Connection: \"close\"\r\n", false},
+	    {"Proxy-Connection: close\r\n", false},
+	};
+	struct arena a;
+
+	(void)state;
+	arena_init(&a, 1 << 16);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct http_head h = test_request(&a, "GET", rows[i].lines);
+
+		row_check(i, rows[i].lines,
+		    http_connection_has(&h, BYTES("close")) == rows[i].has);
 	}
 	arena_release(&a);
 }
@@ -264,6 +346,40 @@ dictionaries_are_strict(void **state)
 	    {L("a;"), NULL},
 	    {L("9"), NULL},
 	    {L("max-age=10, &&&&&"), NULL},
+	    /* numbers, 4.2.4 */
+	    {L("a=01, b=-0"), "a:0 b:0 "},
+	    {L("a=0.0, b=-0.500"), "a:1 b:1 "},
+	    {L("a=-"), NULL},
+	    {L("a=.5"), NULL},
+	    {L("a=-.5"), NULL},
+	    {L("a=+1"), NULL},
+	    {L("a=1e3"), NULL},
+	    {L("a=0x1"), NULL},
+	    {L("a=1_0"), NULL},
+	    /* strings, 4.2.5 */
+	    {L("a=\"\", b=\"\\\\ \\\"\""), "a:2 b:2 "},
+	    {L("a=\"x\\\""), NULL},
+	    {L("a=\"\t\""), NULL},
+	    {L("a='x'"), NULL},
+	    /* tokens, 4.2.6 */
+	    {L("a=*x/y:z!, b=Z"), "a:3 b:3 "},
+	    {L("a=_x"), NULL},
+	    {L("a=/x"), NULL},
+	    {L("a=x\xe4"), NULL},
+	    /* of RFC 9651, not of 8941 */
+	    {L("a=@1659578233"), NULL},
+	    {L("a=%\"x\""), NULL},
+	    /* parameters, 4.2.3.2, and inner lists, 4.2.1.2 */
+	    {L("a;p;p=?0;q=\"x,y\", b"), "a:5 b:5 "},
+	    {L("a=( 1  2 );p"), "a:6 "},
+	    {L("a=(1\t2)"), NULL},
+	    {L("a=(1 2"), NULL},
+	    {L("a=((1))"), NULL},
+	    {L("a;p ;q"), NULL},
+	    {L("a;\tp"), NULL},
+	    {L("a;p= 1"), NULL},
+	    {L("a;p="), NULL},
+	    {L("a\t=1"), NULL},
 	    {L("a") L(""), NULL},
 	    {L("a,") L("b"), NULL},
 	};
@@ -300,6 +416,8 @@ main(void)
 	    cmocka_unit_test(parameters_are_split),
 	    cmocka_unit_test(codings_have_weights),
 	    cmocka_unit_test(hop_by_hop_fields_do_not_pass),
+	    cmocka_unit_test(trailers_are_written_anew),
+	    cmocka_unit_test(connection_holds_options),
 	    cmocka_unit_test(output_grows_or_fails_for_good),
 	    cmocka_unit_test(dictionaries_are_strict),
 	};
