@@ -53,6 +53,12 @@ flag_of(struct cache_control *cc, const struct directive *d)
 	return (bool *)(void *)((char *)cc + d->at);
 }
 
+static struct bytes *
+fields_of(struct cache_control *cc, const struct directive *d)
+{
+	return (struct bytes *)(void *)((char *)cc + d->fields);
+}
+
 static int64_t *
 seconds_of(struct cache_control *cc, const struct directive *d)
 {
@@ -106,7 +112,7 @@ static void
 set_fields(
     struct cache_control *cc, const struct directive *d, struct bytes list)
 {
-	struct bytes *fields = (struct bytes *)(void *)((char *)cc + d->fields);
+	struct bytes *fields = fields_of(cc, d);
 	struct bytes rest = list, name;
 	bool *flag = flag_of(cc, d);
 
@@ -251,6 +257,9 @@ targeted_member(struct cache_control *cc, const struct http_sf_member *m)
 		*flag_of(cc, d) = m->boolean;
 		return m->type == HTTP_SF_BOOLEAN;
 	case FIELDS:
+		/* The last of a key that comes twice counts (RFC 8941). */
+		*flag_of(cc, d) = false;
+		*fields_of(cc, d) = (struct bytes){NULL, 0};
 		if (m->type == HTTP_SF_BOOLEAN)
 			*flag_of(cc, d) = m->boolean;
 		else
@@ -263,7 +272,6 @@ targeted_member(struct cache_control *cc, const struct http_sf_member *m)
 	case STALE:
 		value = m->integer < CACHE_SECONDS_MAX ? m->integer
 						       : CACHE_SECONDS_MAX;
-		/* The last of a key that comes twice counts (RFC 8941). */
 		*seconds_of(cc, d) = CACHE_NOT_GIVEN;
 		set_seconds(cc, d, value < 0 ? -1 : value);
 		return number;

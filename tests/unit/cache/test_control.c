@@ -203,6 +203,8 @@ targeted_ones_are_strict(void **state)
 	    {"max-age=10, max-age=20", true, 0, 20},
 	    {"no-store, no-store=?0", true, 0, NG},
 	    {"private=\"a\"", true, 0, NG},
+	    {"private=\"a\", private", true, PRIVATE, NG},
+	    {"private, private=\"a\"", true, 0, NG},
 	    {"max-age=-1", true, INVALID, 0},
 	    {"", false, 0, NG},
 	    {"max-age =10", false, 0, NG},
