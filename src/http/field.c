@@ -99,10 +99,11 @@ const struct http_field *
 http_next(const struct http_head *head, enum http_field_id id,
     const struct http_field *after)
 {
-	const struct http_field *end = head->fields + head->count;
+	const struct http_field *end;
 
 	if (id >= HTTP_F_OTHER || !http_has(head, id))
 		return NULL;
+	end = head->fields + head->count;
 	for (after = after ? after + 1 : head->fields; after < end; after++)
 		if (after->id == id)
 			return after;
@@ -136,6 +137,8 @@ http_next_named(const struct http_head *head, struct bytes name,
 
 	if (id != HTTP_F_OTHER)
 		return http_next(head, id, after);
+	if (head->count == 0)
+		return NULL;
 	after = after ? after + 1 : head->fields;
 	for (; after < head->fields + head->count; after++)
 		if (after->id == HTTP_F_OTHER && bytes_ieq(after->name, name))

@@ -168,8 +168,9 @@ bool http_is_token(struct bytes b);
 /* 1*DIGIT, however large. */
 bool http_is_number(struct bytes b);
 
+/* Of a head that was refused there are none, and no array of them. */
 #define http_each_field(pos, head)                          \
 	for (const struct http_field *pos = (head)->fields; \
-	     pos < (head)->fields + (head)->count; pos++)
+	     pos != NULL && pos < (head)->fields + (head)->count; pos++)
 
 #endif

@@ -342,7 +342,8 @@ send_request(struct fetch *f)
 			return;
 		iov[0].iov_base = (void *)(uintptr_t)f->ask.p;
 		iov[0].iov_len = f->ask.n;
-		iov[1].iov_base = f->staging + f->staged_sent;
+		iov[1].iov_base =
+		    f->staged > 0 ? f->staging + f->staged_sent : NULL;
 		iov[1].iov_len = f->staged - f->staged_sent;
 		n = conn_writev(f->conn, iov + (iov[0].iov_len == 0),
 		    1 + (iov[0].iov_len > 0 && iov[1].iov_len > 0), false);
