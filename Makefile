@@ -126,12 +126,12 @@ run: all
 
 # ---- to test it -------------------------------------------------------------
 
-SUITES = lint unit crash vtc system
+SUITES = lint unit fuzz crash vtc system
 TESTS = B=$(B) LARDERD=$(B)/larderd LARDERCTL=$(B)/larderctl tests/run
 
-.PHONY: check soak bench fuzz format
+.PHONY: check soak bench fuzz fuzzers format
 
-check: all units
+check: all units fuzzers
 	@$(TESTS) $(SUITES)
 
 soak: all units
@@ -143,11 +143,17 @@ bench: all
 format:
 	clang-format -i $(FORMATTED)
 
-# libFuzzer, with a copy of the library that it can look into.
-FUZZ_SECONDS = 60
+# libFuzzer, with a copy of the library that it can look into: an hour each, or
+#	make fuzz FUZZ_SECONDS=60 FUZZ="request exchange"
+# Each begins with tests/fuzz/corpus; FUZZ_KEEP=1 adds to that what was found to
+# reach further. The corpus alone is a suite of `make check`.
+FUZZ_SECONDS = 3600
+FUZZ = $(FUZZERS:fuzz_%=%)
+FUZZ_KEEP =
 FUZZ_B = build/fuzz
 FUZZ_FLAGS = -fsanitize=address -fsanitize=undefined \
 	-fno-sanitize-recover=undefined -fno-omit-frame-pointer
+, := ,
 FUZZERS := $(sort $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c)))
 
 $(FUZZ_B)/%.o: %.c | $(B)/.have
@@ -162,10 +168,20 @@ $(FUZZ_B)/liblarder.a: $(SOURCES:%.c=$(FUZZ_B)/%.o)
 
 $(FUZZ_B)/fuzz_%: $(FUZZ_B)/tests/fuzz/fuzz_%.o $(FUZZ_B)/liblarder.a
 	$(call say,LINK,$@)
-	$(Q)clang $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS)
+	$(Q)clang $(FUZZ_FLAGS) -fsanitize=fuzzer $(FUZZ_SEAMS) -o $@ \
+		$(filter %.o,$^) $(filter %.a,$^) $(LIBS)
 
-fuzz: $(FUZZERS:%=$(FUZZ_B)/%)
-	@B=$(FUZZ_B) SECONDS_EACH=$(FUZZ_SECONDS) sh packaging/fuzz $(FUZZERS)
+# All of larder in one thread: what it calls of the world outside is replaced.
+EXCHANGE = $(patsubst %.c,$(FUZZ_B)/%.o,$(wildcard tests/fuzz/exchange_*.c))
+$(FUZZ_B)/fuzz_exchange: $(EXCHANGE)
+$(FUZZ_B)/fuzz_exchange: FUZZ_SEAMS = $(patsubst %,-Wl$(,)--wrap=%,connect \
+	setsockopt recv event_add event_free worker_new resolve_start store_create)
+
+fuzzers: $(FUZZERS:%=$(FUZZ_B)/%)
+
+fuzz: $(FUZZ:%=$(FUZZ_B)/fuzz_%)
+	@B=$(FUZZ_B) SECONDS_EACH=$(FUZZ_SECONDS) KEEP=$(FUZZ_KEEP) \
+		sh packaging/fuzz $(FUZZ)
 
 # ---- to install it ----------------------------------------------------------
 
