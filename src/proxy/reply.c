@@ -245,7 +245,8 @@ static void
 drop_and_ask_again(struct fetch *f)
 {
 	blob_reader_close(&f->stored_reader);
-	store_remove(proxy_store(f->w->proxy), f->key, 0);
+	if (f->chosen >= 0)
+		drop_chosen(f);
 	fetch_ask_again(f);
 }
 

@@ -39,7 +39,7 @@ class Repository:
         self.pool = self.root / "pool"
         self.dist = self.root / "dists/stable"
         self.pool.mkdir(parents=True)
-        self.served = []
+        self.fields = {}
 
     def package(self, name, version, size=3000):
         tree = self.work / f"{name}_{version}"
@@ -85,9 +85,9 @@ class Repository:
         """Serves the tree as nginx would."""
         file = self.root / exchange.request.target.lstrip("/")
         if not file.is_file():
-            return Reply("not found", 404)
+            return Reply("not found", 404, self.fields)
         stat = file.stat()
-        return Resource(file.read_bytes(), etag=f'"{int(stat.st_mtime):x}-{stat.st_size:x}"',
+        return Resource(file.read_bytes(), self.fields, etag=f'"{int(stat.st_mtime):x}-{stat.st_size:x}"',
                         modified=http_date(0, stat.st_mtime))(exchange)
 
 
@@ -248,6 +248,26 @@ def test_origin_down(office):
     office.origin.stop()
     second.download("small", "big")
     assert second.archives() == first.archives()
+    assert second.download("medium", check=False).returncode != 0
+
+
+@pytest.mark.parametrize("lifetime", [600, 1], ids=["fresh", "stale"])
+def test_new_machine_while_origin_is_down(office, lifetime):
+    """Its update and its install of what is cached work (RFC 5861 4), though
+    apt asks for indices with max-age=0. Here there is no InRelease: that it is
+    not there is cached, too."""
+    office.repository.fields = {"Cache-Control": f"max-age={lifetime}"}
+    first, second = office.machine(), office.machine()
+    first.update()
+    first.download("small", "big")
+    office.origin.stop()
+    time.sleep(2 if lifetime == 1 else 0)
+    done = second.update()
+    assert "Get:" in done.stdout
+    second.download("small", "big")
+    assert second.archives() == first.archives()
+    # and once more on the machine that had them
+    first.update()
     assert second.download("medium", check=False).returncode != 0
 
 
