@@ -200,6 +200,9 @@ some_go_alone(void **state)
 	} cases[] = {
 	    {"X-Forwarded-Host: x\r\n", &forward, CACHE_PASS, "override-field"},
 	    {"FORWARDED: x\r\n", &forward, CACHE_PASS, "override-field"},
+	    {"Front-End-Https: on\r\n", &forward, CACHE_PASS, "override-field"},
+	    {"X-HTTP-Method-Override: PUT\r\n", &forward, CACHE_PASS,
+		"override-field"},
 	    {"X-Forwarded-Host: x\r\n", &none, CACHE_SEND, NULL},
 	    {"X-Forwarded-For: x\r\n", &forward, CACHE_SEND, NULL},
 	    {"Cookie: a=b\r\n", &strict, CACHE_PASS, "cookie"},
