@@ -160,6 +160,15 @@ answer_refused(struct exchange *x, enum guard_verdict verdict)
 }
 
 /* Answers what is no whole request. */
+/* Whatever else is wrong with it: an answer to HEAD has no body. */
+static bool
+begins_as_head(struct bytes in)
+{
+	while (bytes_starts(in, BYTES("\r\n")))
+		in = bytes_skip(in, 2);
+	return bytes_starts(in, BYTES("HEAD "));
+}
+
 static void
 refuse(struct client *c, const struct http_fault *fault)
 {
@@ -171,6 +180,8 @@ refuse(struct client *c, const struct http_fault *fault)
 	}
 	leave_idle(c);
 	c->exchange = x;
+	if (begins_as_head(conn_input(c->conn)))
+		x->head.method = HTTP_HEAD;
 	x->step = answer_fault(x, fault);
 	if (c->verdict != GUARD_ADMITTED)
 		x->step = answer_refused(x, c->verdict);
