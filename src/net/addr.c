@@ -326,22 +326,34 @@ v4_is_special(const uint8_t ip[4])
 	return false;
 }
 
+/* v6 that leads to the v4 address in it: RFC 6052, RFC 3056. */
+static bool
+embedded_v4(const uint8_t ip[16], uint8_t out[16])
+{
+	static const uint8_t nat64[12] = {0, 0x64, 0xff, 0x9b};
+	static const uint8_t sixtofour[] = {0x20, 0x02};
+
+	if (memcmp(ip, nat64, 12) == 0)
+		from_v4(out, ip + 12);
+	else if (same_bits(ip, sixtofour, 16))
+		from_v4(out, ip + 2);
+	else
+		return false;
+	return true;
+}
+
 static bool
 v6_is_special(const uint8_t ip[16])
 {
-	static const uint8_t nat64[12] = {0, 0x64, 0xff, 0x9b};
 	static const uint8_t global[] = {0x20};
 	/* Teredo, benchmarks, ORCHID and what else RFC 2928 set apart. */
 	static const uint8_t protocols[] = {0x20, 0x01, 0x00};
 	static const uint8_t documentation[] = {0x20, 0x01, 0x0d, 0xb8};
 	static const uint8_t documentation2[] = {0x3f, 0xff, 0x00};
-	static const uint8_t sixtofour[] = {0x20, 0x02};
+	uint8_t v4[16];
 
-	/* These lead to the v4 address in them. RFC 6052, RFC 3056. */
-	if (memcmp(ip, nat64, 12) == 0)
-		return v4_is_special(ip + 12);
-	if (same_bits(ip, sixtofour, 16))
-		return v4_is_special(ip + 2);
+	if (embedded_v4(ip, v4))
+		return v4_is_special(v4 + 12);
 	/* All unicast that is routed in public lies in 2000::/3: loopback,
 	 * unique local, link-local, multicast and the rest do not. */
 	return !same_bits(ip, global, 3) || same_bits(ip, protocols, 23) ||
@@ -363,7 +375,7 @@ bool
 addr_is_own(const union addr *a)
 {
 	static const uint8_t wildcard[16];
-	uint8_t ip[16];
+	uint8_t ip[16], v4[16];
 	union addr to, from;
 	socklen_t len = sizeof(from);
 	bool own = false;
@@ -371,6 +383,8 @@ addr_is_own(const union addr *a)
 
 	if (!ip_of(a, ip))
 		return true;
+	if (embedded_v4(ip, v4))
+		memcpy(ip, v4, sizeof(ip));
 	if (is_v4(ip) ? ip[12] == 127 || memcmp(ip + 12, wildcard, 4) == 0
 		      : memcmp(ip, wildcard, 15) == 0 && ip[15] <= 1)
 		return true;

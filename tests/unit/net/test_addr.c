@@ -198,10 +198,13 @@ special_addresses(void **state)
 static void
 own_addresses(void **state)
 {
-	static const char *const own[] = {
-	    "127.0.0.1", "127.9.9.9", "0.0.0.0", "::1", "::"};
-	static const char *const others[] = {
-	    "192.0.2.1", "8.8.8.8", "2001:db8::1", "128.0.0.1", "::2"};
+	static const char *const own[] = {"127.0.0.1", "127.9.9.9", "0.0.0.0",
+	    "::1", "::",
+	    /* through NAT64 and 6to4 */
+	    "64:ff9b::127.0.0.1", "2002:7f00:1::1"};
+	static const char *const others[] = {"192.0.2.1", "8.8.8.8",
+	    "2001:db8::1", "128.0.0.1", "::2", "64:ff9b::8.8.8.8",
+	    "2002:808:808::1"};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(own); i++) {
