@@ -1,12 +1,15 @@
 """larderd under test: its configuration, its life, its log."""
+import errno
 import os
 import pathlib
+import random
 import re
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 
 from .client import Client
@@ -46,11 +49,25 @@ def wait_for(condition, within=5, every=0.02, what="condition"):
         time.sleep(every)
 
 
+_ports, _ports_lock = set(), threading.Lock()
+
+
 def free_port(host="127.0.0.1"):
+    """Never one twice, and none that the kernel gives to what connects outwards."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as s:
-        s.bind((host, 0))
-        return s.getsockname()[1]
+    with _ports_lock:
+        while True:
+            port = random.randrange(10240, 32768)
+            with socket.socket(family) as s:
+                try:
+                    s.bind((host, port))
+                except OSError as e:
+                    if e.errno == errno.EADDRINUSE:
+                        continue
+                    raise
+            if port not in _ports:
+                _ports.add(port)
+                return port
 
 
 class Raw(str):
