@@ -160,13 +160,15 @@ answer_refused(struct exchange *x, enum guard_verdict verdict)
 }
 
 /* Answers what is no whole request. */
-/* Whatever else is wrong with it: an answer to HEAD has no body. */
-static bool
-begins_as_head(struct bytes in)
+/* Behind the empty lines that old clients send after a body. */
+static struct bytes
+begun(struct client *c)
 {
+	struct bytes in = conn_input(c->conn);
+
 	while (bytes_starts(in, BYTES("\r\n")))
 		in = bytes_skip(in, 2);
-	return bytes_starts(in, BYTES("HEAD "));
+	return in;
 }
 
 static void
@@ -180,7 +182,8 @@ refuse(struct client *c, const struct http_fault *fault)
 	}
 	leave_idle(c);
 	c->exchange = x;
-	if (begins_as_head(conn_input(c->conn)))
+	/* Whatever is wrong with it: an answer to HEAD has no body. */
+	if (bytes_starts(begun(c), BYTES("HEAD ")))
 		x->head.method = HTTP_HEAD;
 	x->step = answer_fault(x, fault);
 	if (c->verdict != GUARD_ADMITTED)
@@ -279,8 +282,8 @@ on_timeout(struct client *c)
 {
 	struct http_fault fault = {408, "The request did not come in time."};
 
-	if (c->verdict != GUARD_ADMITTED ||
-	    (c->heading && conn_input(c->conn).n > 0)) {
+	/* Without a request an answer would be taken for the next one's. */
+	if (c->verdict != GUARD_ADMITTED || (c->heading && begun(c).n > 0)) {
 		if (c->verdict == GUARD_ADMITTED)
 			stats_add(&c->w->stats, STAT_too_slow, 1);
 		refuse(c, &fault);
