@@ -206,6 +206,16 @@ blob_reader_peek(struct blob_reader *r, size_t max, struct blob_slice *out)
 	return err;
 }
 
+int
+blob_slice_copy(const struct blob_slice *slice, char *to)
+{
+	if (!slice->mem)
+		return disk_read(
+		    slice->fd, to, slice->n, (uint64_t)slice->offset);
+	memcpy(to, slice->mem, slice->n);
+	return 0;
+}
+
 void
 blob_reader_advance(struct blob_reader *r, size_t n)
 {

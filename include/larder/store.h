@@ -265,6 +265,10 @@ int blob_reader_head(struct blob_reader *r, struct bytes *out);
  * well. Never blocks. */
 int blob_reader_peek(struct blob_reader *r, size_t max, struct blob_slice *out);
 
+/* Its n bytes, from memory or from the file; as little of a wait as sending
+ * them would be. LARDER_DAMAGED, LARDER_IO. */
+int blob_slice_copy(const struct blob_slice *slice, char *to);
+
 /* n bytes of the slice are done with; the slice is void. */
 void blob_reader_advance(struct blob_reader *r, size_t n);
 

@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "cache/admit.h"
+#include "cache/coding.h"
 #include "cache/decide.h"
 #include "cache/key.h"
 #include "cache/vary.h"
@@ -94,7 +95,7 @@ make_request(struct explained *e, struct evkeyvalq *args, json_t **out)
 }
 
 /* As route.c does for a real request. */
-static void
+static int
 set_policy(struct explained *e)
 {
 	const struct conf *conf = e->env->conf;
@@ -102,6 +103,7 @@ set_policy(struct explained *e)
 	e->rule = policy_make(conf,
 	    conf_site_for(conf, e->target.host, e->target.port), e->key,
 	    &e->policy);
+	return cache_coding_ask(&e->request, &e->policy, false, e->arena);
 }
 
 /* ---- the store -------------------------------------------------------- */
@@ -230,8 +232,8 @@ set_flags(json_t *o, const struct explained *e, unsigned i)
 	uint16_t flags = s->meta.flags;
 
 	json_object_set_new(o, "matches",
-	    json_boolean(
-		cache_variant_matches(s->variant, &e->head, e->arena)));
+	    json_boolean(cache_coding_matches(
+		&e->request, s->variant, &s->meta, e->arena)));
 	json_object_set_new(
 	    o, "heuristic", json_boolean(flags & CACHE_HEURISTIC));
 	json_object_set_new(o, "immutable",
@@ -315,10 +317,10 @@ job_explain(const struct job_env *env, struct evkeyvalq *args, json_t **out)
 	*out = NULL;
 	arena_init(&arena, ARENA_MAX);
 	rc = make_request(&e, args, out);
-	if (rc == 0) {
-		set_policy(&e);
+	if (rc == 0)
+		rc = set_policy(&e);
+	if (rc == 0)
 		rc = store_view_open(env->store, &e.view);
-	}
 	if (rc == 0)
 		rc = look_up(&e);
 	if (rc == 0) {

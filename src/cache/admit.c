@@ -4,6 +4,7 @@
  */
 #include "cache/admit.h"
 
+#include "cache/coding.h"
 #include "cache/fresh.h"
 #include "cache/vary.h"
 #include "http/date.h"
@@ -215,12 +216,14 @@ cache_admit(const struct cache_request *request,
 	*out = (struct cache_admission){.variant = {"", 0}};
 	why_not = examine(response, response->status, request->authorized,
 	    request_time, response_time, policy, &out->meta, &how);
+	out->meta.flags |=
+	    (uint16_t)cache_coding_flags(request->asked, response);
 	mine = request_refusal(request, response, how, policy, arena);
 	if (mine != NULL)
 		why_not = mine;
 	if (why_not == NULL) {
 		err = cache_variant(
-		    request->head, response, arena, &out->variant);
+		    request->asked, response, arena, &out->variant);
 		if (err == LARDER_NOMEM)
 			return err;
 		if (err == LARDER_REFUSED)
@@ -244,6 +247,10 @@ cache_readmit(const struct cache_request *request,
 	const char *why_not = examine(stored, stored->status, authorized,
 	    request_time, response_time, policy, &out->meta, &how);
 
+	/* The bytes are what they were. */
+	out->meta.flags |=
+	    (uint16_t)((flags & CACHE_CODINGS) |
+		       cache_coding_gains(request->asked, stored));
 	conclude(out, why_not);
 	return 0;
 }

@@ -5,7 +5,7 @@
  */
 #include "cache/decide.h"
 
-#include "cache/vary.h"
+#include "cache/coding.h"
 #include "http/date.h"
 
 static void
@@ -66,7 +66,8 @@ choose(const struct cache_request *r, const struct cache_stored *stored,
 	for (unsigned i = 0; i < count; i++) {
 		if (chosen >= 0 && !is_better(&stored[i], &stored[chosen]))
 			continue;
-		if (cache_variant_matches(stored[i].variant, r->head, arena))
+		if (cache_coding_matches(
+			r, stored[i].variant, &stored[i].meta, arena))
 			chosen = (int)i;
 	}
 	return chosen;

@@ -177,6 +177,15 @@ cache_fresh(const struct http_head *response, int status,
 		m->date = response_time;
 	validators(response, m);
 	m->initial_age = initial_age(response, m);
+	/* RFC 9213 2.2: it takes the other's place for caching. Who forbids
+	 * to transform forbids it in either. */
+	if (targeted) {
+		struct cache_control plain;
+
+		cache_control_parse(response, false, &plain);
+		if (plain.no_transform)
+			m->flags |= CACHE_NO_TRANSFORM;
+	}
 	how = lifetime(response, control, targeted, policy, m);
 	/* The admin knows that these never change; an error page does. */
 	if (policy->immutable && status == 200) {

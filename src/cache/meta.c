@@ -24,7 +24,7 @@
 #define FIXED	  80
 #define NUMBERS	  8
 #define TEXT_MAX  UINT16_MAX
-#define FLAGS_ALL 255u
+#define FLAGS_ALL 4095u
 /* Beyond any date HTTP can write. */
 #define TIME_MAX  (INT64_C(1) << 40)
 

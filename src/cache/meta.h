@@ -18,6 +18,12 @@ enum {
 	CACHE_INVALID_FRESHNESS = 32, /* stale: what it said made no sense */
 	CACHE_WAS_AUTHORIZED = 64,    /* request had Authorization */
 	CACHE_BY_HTTP_1_0 = 128,      /* it came so: for Via */
+	/* The content coding, if larder may change it; else none of these. */
+	CACHE_IDENTITY = 256,
+	CACHE_GZIP = 512,
+	CACHE_ZSTD = 1024,
+	CACHE_CODINGS = CACHE_IDENTITY | CACHE_GZIP | CACHE_ZSTD,
+	CACHE_GAINS = 2048, /* its type would gain by one */
 };
 
 struct cache_meta {

@@ -84,7 +84,7 @@ cache_request_init(struct cache_request *out, const struct http_head *head)
 {
 	struct http_range_spec spec;
 
-	*out = (struct cache_request){.head = head};
+	*out = (struct cache_request){.head = head, .asked = head};
 	cache_control_parse(head, true, &out->control);
 	out->authorized = http_has(head, HTTP_F_AUTHORIZATION);
 	out->conditional = http_has(head, HTTP_F_IF_NONE_MATCH) ||

@@ -9,6 +9,8 @@
 
 struct cache_request {
 	const struct http_head *head;
+	const struct http_head *asked; /* as the origin sees it, coding.h */
+	bool recodes; /* what is stored may be coded anew for it */
 	/* Whom it is for, or NULL: where the answer to a POST is not looked
 	 * at. Not set by cache_request_init(). */
 	const struct http_target *target;

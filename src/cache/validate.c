@@ -5,6 +5,7 @@
 #include "cache/validate.h"
 
 #include "cache/etag.h"
+#include "cache/coding.h"
 #include "cache/vary.h"
 #include "http/date.h"
 
@@ -205,9 +206,10 @@ change_variant(const struct cache_request *request,
 {
 	int err = LARDER_REFUSED;
 
-	if (cache_variant_matches(stored->variant, request->head, arena))
+	if (cache_coding_matches(
+		request, stored->variant, &stored->meta, arena))
 		err = cache_variant(
-		    request->head, merged, arena, &admission->variant);
+		    request->asked, merged, arena, &admission->variant);
 	if (err < 0) {
 		admission->variant = stored->variant;
 		admission->store = false;

@@ -338,9 +338,10 @@ variant_line(struct bytes *rest, struct bytes *name, struct bytes *value,
 	return n > 0 && line.p[n] == ':';
 }
 
-bool
-cache_variant_matches(
-    struct bytes variant, const struct http_head *request, struct arena *arena)
+/* but: NULL, or the field that does not count. */
+static bool
+matches(struct bytes variant, const struct http_head *request,
+    const enum http_field_id *but, struct arena *arena)
 {
 	struct bytes name, value, ours, language;
 	bool failed = false, same;
@@ -348,6 +349,8 @@ cache_variant_matches(
 	while (variant.n > 0) {
 		if (!variant_line(&variant, &name, &value, &language))
 			return false;
+		if (but != NULL && http_field_id(name) == *but)
+			continue;
 		ours = selecting_value(request, name, arena, &failed);
 		same = (ours.p == NULL) == (value.p == NULL) &&
 		       bytes_eq(ours, value);
@@ -357,6 +360,20 @@ cache_variant_matches(
 			return false;
 	}
 	return true;
+}
+
+bool
+cache_variant_matches(
+    struct bytes variant, const struct http_head *request, struct arena *arena)
+{
+	return matches(variant, request, NULL, arena);
+}
+
+bool
+cache_variant_matches_but(struct bytes variant, const struct http_head *request,
+    enum http_field_id but, struct arena *arena)
+{
+	return matches(variant, request, &but, arena);
 }
 
 bool

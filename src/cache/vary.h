@@ -17,6 +17,11 @@ int cache_variant(const struct http_head *request,
 bool cache_variant_matches(
     struct bytes variant, const struct http_head *request, struct arena *arena);
 
+/* Likewise, but that one field may have any value. */
+bool cache_variant_matches_but(struct bytes variant,
+    const struct http_head *request, enum http_field_id but,
+    struct arena *arena);
+
 /* Are the fields by which it was chosen those that this Vary names, "*" not
  * among them? */
 bool cache_variant_fits(struct bytes variant, const struct http_head *response);

@@ -103,18 +103,23 @@ write_own_fields(struct exchange *x, struct http_out *out)
 
 /* Does the client have it already? Then a 304 without a body. */
 static bool
+is_not_modified(const struct exchange *x)
+{
+	/* RFC 9110 13.2.1: conditions are for what would be a 2xx. */
+	return x->status / 100 == 2 && x->status != 206 &&
+	       x->decision.action != CACHE_PASS && x->request.conditional &&
+	       cache_precondition_stored(&x->head, x->meta, worker_now(x->w)) ==
+		   304;
+}
+
+static bool
 answer_not_modified(struct exchange *x)
 {
 	struct http_head stored;
 	struct bytes form;
 
-	/* RFC 9110 13.2.1: conditions are for what would be a 2xx. */
-	if (x->status / 100 != 2 || x->status == 206 ||
-	    x->decision.action == CACHE_PASS || !x->request.conditional ||
-	    cache_precondition_stored(&x->head, x->meta, worker_now(x->w)) !=
-		304)
-		return false;
-	if (cache_head_parse(x->form, &x->arena, &stored) < 0)
+	if (!is_not_modified(x) ||
+	    cache_head_parse(x->form, &x->arena, &stored) < 0)
 		return false;
 	form = cache_head_not_modified(&stored, &x->arena);
 	if (form.p == NULL)
@@ -125,13 +130,59 @@ answer_not_modified(struct exchange *x)
 	return true;
 }
 
+/* ---- its coding ------------------------------------------------------- */
+
+static bool
+is_recoded(const struct exchange *x)
+{
+	return x->coding.from != x->coding.to;
+}
+
+static bool
+is_for_all(const struct exchange *x)
+{
+	const struct flight *f = x->waiter.flight;
+
+	return x->from_store || (f != NULL && f->result.shared);
+}
+
+/*
+ * The coding that the client accepts: the head's fields say so, and a recode
+ * makes the body. False: it cannot be had now, and nothing else will do.
+ */
+static bool
+choose_coding(struct exchange *x)
+{
+	struct cache_coding *c = &x->coding;
+
+	*c = (struct cache_coding){0};
+	if (x->decision.action == CACHE_PASS || x->meta == NULL)
+		return true;
+	cache_coding_choose(
+	    &x->request, x->meta, x->length, is_for_all(x), &x->policy, c);
+	if (is_recoded(x) && x->head.method != HTTP_HEAD &&
+	    !is_not_modified(x) &&
+	    recode_new(x->w, c->from, c->to, x->conf->cache_max_object,
+		&x->recode) < 0) {
+		if (c->needed)
+			return false;
+		c->to = c->from;
+	}
+	if (cache_coding_form(x->form, c, &x->arena, &x->form) < 0)
+		return false;
+	if (is_recoded(x))
+		x->length = STORE_UNKNOWN;
+	return true;
+}
+
 static bool
 wants_trailers(const struct exchange *x)
 {
 	const struct flight *f = x->waiter.flight;
 
+	/* What they say of the body is of the bytes as they came. */
 	return f != NULL && f->result.trailers && !x->from_store &&
-	       x->takes_trailers;
+	       x->takes_trailers && !is_recoded(x);
 }
 
 /* A growing body that is all there by now has a known length. */
@@ -158,7 +209,11 @@ answer_step(struct exchange *x)
 
 	http_out_init(&out, &x->arena, 512);
 	settle_length(x);
-	if (!answer_not_modified(x))
+	if (!choose_coding(x))
+		return answer_own(x, 503, "no-memory",
+		    "Too many bodies are being decoded for clients that do "
+		    "not accept their content coding.");
+	if (!answer_not_modified(x) && !is_recoded(x))
 		partial = partial_answer(x, &out, &fields);
 	x->delimiter = choose_delimiter(x, wants_trailers(x) && !partial);
 	write_length(x, &out, x->length);

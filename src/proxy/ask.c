@@ -123,7 +123,7 @@ ask_write(struct fetch *f)
 	http_out_str(&out, " HTTP/1.1\r\n");
 	http_out_field(&out, BYTES("Host"), authority(f));
 	f->conditional = false;
-	http_each_field (field, &f->request) {
+	http_each_field (field, f->cache_request.asked) {
 		if (!field_goes(f, field))
 			continue;
 		http_out_field(&out, field->name, field->value);

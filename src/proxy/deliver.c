@@ -50,9 +50,18 @@ end_chunks(struct exchange *x)
 		put_frame(x, "0\r\n", 3);
 	/* Written before the blob was whole, and not changed since. */
 	if (f != NULL && f->trailers.n > 0 && !x->from_store &&
-	    x->takes_trailers)
+	    x->takes_trailers && x->recode == NULL)
 		put_frame(x, f->trailers.p, f->trailers.n);
 	put_frame(x, "\r\n", 2);
+}
+
+static int
+body_peek(struct exchange *x, size_t max, struct blob_slice *slice)
+{
+	if (x->recode != NULL)
+		return recode_peek(
+		    x->recode, &x->source, !x->from_store, max, slice);
+	return source_peek(&x->source, max, slice);
 }
 
 /* 0: *slice has bytes; LARDER_ABSENT: the body is over; LARDER_AGAIN; else the
@@ -70,7 +79,7 @@ next_slice(struct exchange *x, struct blob_slice *slice)
 		max = x->chunk_left;
 	if (x->body_left < max)
 		max = x->body_left;
-	err = source_peek(&x->source, max, slice);
+	err = body_peek(x, max, slice);
 	if (err == LARDER_ABSENT && x->delimiter == DELIMIT_LENGTH)
 		return LARDER_CLOSED; /* body_left > 0: it is short */
 	if (err == LARDER_ABSENT && x->delimiter == DELIMIT_CHUNKED)
@@ -87,7 +96,10 @@ account(struct exchange *x, size_t before, size_t body)
 	x->body_sent += body;
 	if (body == 0)
 		return;
-	source_advance(&x->source, body);
+	if (x->recode != NULL)
+		recode_advance(x->recode, body);
+	else
+		source_advance(&x->source, body);
 	if (x->chunk_left > 0)
 		x->chunk_left -= body;
 	if (x->body_left != STORE_UNKNOWN)
@@ -149,6 +161,9 @@ write_some(struct exchange *x, const struct blob_slice *slice)
 static enum step
 broken(struct exchange *x, int err)
 {
+	if (x->sent == 0 && x->recode != NULL && recode_has_failed(x->recode))
+		return answer_own(x, 502, "bad-coding",
+		    "The body is not what its Content-Encoding says.");
 	/* Nothing is out yet: the store has dropped what is damaged, and the
 	 * next look finds what is right. */
 	if (x->from_store && x->sent == 0 && !x->alone &&
@@ -168,6 +183,8 @@ deliver_step(struct exchange *x)
 	struct conn *conn = x->client->conn;
 	uint64_t stop = x->sent + WORKER_BURST;
 
+	if (x->recode != NULL)
+		recode_turn(x->recode);
 	while (x->sent < stop) {
 		struct blob_slice slice;
 		int have = next_slice(x, &slice);
@@ -175,6 +192,9 @@ deliver_step(struct exchange *x)
 
 		if (have == LARDER_ABSENT && x->before_count == 0)
 			return STEP_RECORD;
+		if (have == LARDER_AGAIN && x->recode != NULL &&
+		    recode_is_tired(x->recode))
+			break;
 		/* A stored body's first bytes are checked before the head
 		 * that promises them goes out. */
 		if (have == LARDER_AGAIN &&

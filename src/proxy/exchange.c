@@ -17,7 +17,6 @@
  */
 #include <stdlib.h>
 
-#include "cache/vary.h"
 #include "larder/check.h"
 #include "larder/log.h"
 #include "proxy/client.h"
@@ -78,7 +77,7 @@ revalidate_in_background(struct exchange *x)
 
 	if (flight_is_asking(table, x->key))
 		return;
-	if (flight_join(table, x->key, &x->head, true, false, &x->arena,
+	if (flight_join(table, x->key, &x->request, true, false, &x->arena,
 		&waiter) == FLIGHT_LEADS &&
 	    fetch_start(x, waiter.flight, true) < 0)
 		flight_abandon(waiter.flight);
@@ -123,6 +122,7 @@ exchange_forget_answer(struct exchange *x)
 	 * lead another. */
 	if (x->fetch != NULL)
 		fetch_leader_left(x->fetch);
+	recode_free(&x->recode);
 	source_close(&x->source);
 	flight_leave(&x->waiter);
 	/* But for an interim head of which a part is out. */
@@ -226,7 +226,7 @@ fill(struct exchange *x)
 		     flight_is_private(table, x->key, worker_now(x->w));
 	int role;
 
-	role = flight_join(table, x->key, &x->head, wants_news(x), alone,
+	role = flight_join(table, x->key, &x->request, wants_news(x), alone,
 	    &x->arena, &x->waiter);
 	if (role < 0)
 		return answer_own(
@@ -286,8 +286,9 @@ serve_stale(struct exchange *x, const struct flight_result *r)
 static bool
 does_not_fit(struct exchange *x, const struct flight_result *r)
 {
-	return !x->leads && (!r->shared || !cache_variant_matches(r->variant,
-					       &x->head, &x->arena));
+	return !x->leads &&
+	       (!r->shared || !cache_coding_matches(&x->request, r->variant,
+				  &r->meta, &x->arena));
 }
 
 static enum result

@@ -7,11 +7,13 @@
 
 #include <sys/uio.h>
 
+#include "cache/coding.h"
 #include "cache/decide.h"
 #include "cache/status.h"
 #include "http/body.h"
 #include "http/target.h"
 #include "proxy/flight.h"
+#include "proxy/recode.h"
 #include "proxy/source.h"
 #include "proxy/worker.h"
 
@@ -96,7 +98,9 @@ struct exchange {
 	const struct cache_meta *meta;
 	struct cache_meta meta_copy;
 	struct source source; /* of the body */
-	uint64_t length;      /* of the whole body, or STORE_UNKNOWN */
+	struct cache_coding coding;
+	struct recode *recode; /* behind source; NULL: it goes as it is */
+	uint64_t length;       /* of the whole body, or STORE_UNKNOWN */
 	struct cache_status note_status; /* for Cache-Status */
 	enum delimiter delimiter;
 	struct iovec before[6]; /* to be written ahead of body bytes */

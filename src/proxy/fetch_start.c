@@ -56,6 +56,23 @@ set_origin(struct fetch *f)
 		};
 }
 
+/* What is stored so coded still holds only if it is asked for so. */
+static int
+set_coding(struct fetch *f)
+{
+	bool coded = false;
+
+	if (f->chosen >= 0) {
+		enum http_coding coding =
+		    cache_coding_of(f->stored[f->chosen].meta.flags);
+
+		coded =
+		    coding == HTTP_CODING_GZIP || coding == HTTP_CODING_ZSTD;
+	}
+	return cache_coding_ask(
+	    &f->cache_request, &f->policy, coded, &f->arena);
+}
+
 /* Everything of the exchange that is needed when it has gone. */
 static int
 copy_request(struct fetch *f, const struct exchange *x, bool background)
@@ -82,7 +99,9 @@ copy_request(struct fetch *f, const struct exchange *x, bool background)
 	f->site = x->site;
 	f->action = x->decision.action;
 	set_origin(f);
-	return copy_stored(f, x);
+	if (copy_stored(f, x) < 0)
+		return LARDER_NOMEM;
+	return f->action == CACHE_PASS ? 0 : set_coding(f);
 }
 
 int

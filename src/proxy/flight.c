@@ -16,7 +16,7 @@
 #include <sys/random.h>
 #include <xxhash.h>
 
-#include "cache/vary.h"
+#include "cache/coding.h"
 #include "larder/check.h"
 #include "larder/list.h"
 #include "proxy/flight.h"
@@ -159,7 +159,7 @@ flight_unref(struct flight **flight)
 
 /* May a request like this use it? Under the lock. */
 static bool
-suits(const struct flight *f, const struct http_head *request, bool newest,
+suits(const struct flight *f, const struct cache_request *request, bool newest,
     struct arena *scratch)
 {
 	if (!f->joinable)
@@ -171,12 +171,13 @@ suits(const struct flight *f, const struct http_head *request, bool newest,
 	/* What turned into a window has lost its beginning. */
 	if (f->result.blob != NULL && blob_is_window(f->result.blob))
 		return false;
-	return cache_variant_matches(f->result.variant, request, scratch);
+	return cache_coding_matches(
+	    request, f->result.variant, &f->result.meta, scratch);
 }
 
 static struct flight *
 find(struct shard *shard, uint64_t hash, struct bytes key,
-    const struct http_head *request, bool newest, struct arena *scratch)
+    const struct cache_request *request, bool newest, struct arena *scratch)
 {
 	list_each (node, bucket_of(shard, hash)) {
 		struct flight *f = container_of(node, struct flight, node);
@@ -198,7 +199,7 @@ add_waiter(struct flight *f, struct flight_waiter *waiter)
 
 int
 flight_join(struct flights *table, struct bytes key,
-    const struct http_head *request, bool newest, bool alone,
+    const struct cache_request *request, bool newest, bool alone,
     struct arena *scratch, struct flight_waiter *waiter)
 {
 	uint64_t hash = hash_of(table, key);

@@ -91,7 +91,7 @@ enum flight_role { FLIGHT_LEADS, FLIGHT_FOLLOWS };
  * that nobody else finds. FLIGHT_LEADS, FLIGHT_FOLLOWS or LARDER_NOMEM.
  */
 int flight_join(struct flights *table, struct bytes key,
-    const struct http_head *request, bool newest, bool alone,
+    const struct cache_request *request, bool newest, bool alone,
     struct arena *scratch, struct flight_waiter *waiter);
 
 /* Is such a flight on its way, so that another would be a waste? */

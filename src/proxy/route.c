@@ -130,5 +130,8 @@ route_step(struct exchange *x)
 		next = find_site(x);
 	cache_request_init(&x->request, &x->head);
 	policy_make(x->conf, x->site, x->key, &x->policy);
+	if (cache_coding_ask(&x->request, &x->policy, false, &x->arena) < 0)
+		return answer_own(x, 431, "no-memory",
+		    "The request's head is larger than this proxy allows.");
 	return next;
 }

@@ -36,6 +36,8 @@ struct proxy;
 #define WORKER_ARENA  (512u * 1024)
 /* What is read at once from a body's connection. */
 #define WORKER_READ   (64u * 1024)
+/* What recoding may hold in a worker: half a thousand encoders at once */
+#define WORKER_CODING (128u * 1024 * 1024)
 /* What one connection may move before the others of the loop have their turn */
 #define WORKER_BURST  (1024u * 1024)
 
@@ -61,6 +63,7 @@ struct worker {
 	unsigned spare_count;
 	struct list fetches; /* struct fetch.node: running in this loop */
 	struct list tunnels; /* struct tunnel.node */
+	size_t coding;	     /* bytes held by recode.c */
 
 	struct mailbox_note control; /* look at proxy's orders */
 	struct mailbox_note give_up; /* idle clients: others need places */

@@ -87,11 +87,14 @@ static int
 join(struct fixture *f, struct seat *s, const struct http_head *head,
     bool newest, bool alone)
 {
+	struct cache_request request;
+
 	*s = (struct seat){0};
 	mailbox_note_init(&s->note, f->box, on_note, s);
 	s->waiter.note = &s->note;
-	return flight_join(f->table, BYTES("http://a/"), head, newest, alone,
-	    &f->arena, &s->waiter);
+	cache_request_init(&request, head);
+	return flight_join(f->table, BYTES("http://a/"), &request, newest,
+	    alone, &f->arena, &s->waiter);
 }
 
 static void
