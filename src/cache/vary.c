@@ -1,7 +1,7 @@
 /*
  * A variant is text, a line a field that Vary names, in order of their names:
  *
- *   accept-encoding:gzip,zstd;q=500\n      the request's value, normalised
+ *   accept-encoding:gzip,zstd;q=0.500\n    the request's value, normalised
  *   accept-language\n                      the request had none
  *   accept-language:de,en LANGUAGE de\n    and Content-Language was this
  *
@@ -166,7 +166,8 @@ without_spaces(struct bytes value, struct arena *arena, bool *failed)
 
 /* Accept-Encoding and Accept-Language mean the same in any order and case (RFC
  * 9110 12.5.3, 12.5.4): their order is by weight, which is kept. Anything else
- * stays as it was. */
+ * stays as it was; what is normalised is still such a list, so that nothing
+ * malformed is the same. */
 static struct bytes
 normalised(struct bytes value, struct arena *arena, bool *failed)
 {
@@ -183,8 +184,12 @@ normalised(struct bytes value, struct arena *arena, bool *failed)
 			http_out_bytes(&out, BYTES(","));
 		lower(&out, list[i].name);
 		if (list[i].weight < 1000) {
+			const int w = list[i].weight;
+			const char q[] = {'0', '.', (char)('0' + w / 100),
+			    (char)('0' + w / 10 % 10), (char)('0' + w % 10)};
+
 			http_out_bytes(&out, BYTES(";q="));
-			http_out_u64(&out, (uint64_t)list[i].weight);
+			http_out_bytes(&out, bytes_of(q, sizeof(q)));
 		}
 	}
 	text = http_out_done(&out);

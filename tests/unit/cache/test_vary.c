@@ -48,6 +48,8 @@ static const struct {
     {V("Accept-Encoding"), "Accept-Encoding: gzip\r\n",
 	"Accept-Encoding: br\r\n", false},
     {V("Accept-Encoding"), "Accept-Encoding:\r\n", "", false},
+    {V("Accept-Encoding"), "Accept-Encoding: gzip;q=0.5\r\n",
+	"Accept-Encoding: gzip;q=500\r\n", false},
     {V("Accept-Encoding"), "Accept-Encoding: gzip;q=x\r\n",
 	"Accept-Encoding: gzip;q=x\r\n", true},
     {V("Accept-Encoding"), "Accept-Encoding: gzip;q=x\r\n",
@@ -131,7 +133,7 @@ variants_are_canonical(void **state)
 	    &a, 200, "Vary: X-B, accept-encoding, Accept-Language\r\n");
 	assert_int_equal(cache_variant(&request, &response, &a, &one), 0);
 	assert_true(bytes_eq(
-	    one, BYTES("accept-encoding:br,gzip;q=500\naccept-language\n"
+	    one, BYTES("accept-encoding:br,gzip;q=0.500\naccept-language\n"
 		       "x-b:v\n")));
 	response = test_response(&a, 200,
 	    "Vary: Accept-Language,,Accept-Encoding\r\nVary: x-b, X-B\r\n");
@@ -139,7 +141,7 @@ variants_are_canonical(void **state)
 	assert_true(bytes_eq(one, two));
 	text = cache_variant_text(one, &a);
 	assert_true(bytes_eq(text,
-	    BYTES("Accept-Encoding: br,gzip;q=500; Accept-Language: (none); "
+	    BYTES("Accept-Encoding: br,gzip;q=0.500; Accept-Language: (none); "
 		  "x-b: v")));
 	assert_int_equal(cache_variant_text(BYTES(""), &a).n, 0);
 	arena_release(&a);
