@@ -83,7 +83,7 @@ note_jest(struct caller *c)
 		c->blind = true;
 }
 
-static void
+TALK_PLAIN static void
 put_body(struct caller *c, unsigned index, unsigned how, size_t n)
 {
 	char *body = malloc(n + 1), head[32];
@@ -118,7 +118,7 @@ put_request(struct caller *c, struct text *t, struct feed *feed)
 	    "GET", "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS",
 	    "BREW", "CONNECT", "TRACE"};
 	static const char *const selectors[] = {"", "a", "b", "a, b"};
-	static const size_t sizes[] = {0, 3, 100, 20000, 70000, 200000};
+	static const size_t sizes[] = {0, 3, 100, 20000, 1, 100, 70000, 200000};
 	const struct place *place =
 	    &talk_places[feed_u8(feed) % talk_place_count];
 	uint8_t method = feed_u8(feed) % 16, flags = feed_u8(feed);
@@ -260,7 +260,7 @@ decoded(struct bytes coding, struct bytes in)
 	return bytes_of(out, n);
 }
 
-static void
+TALK_PLAIN static void
 check_bytes(const struct rep *rep, size_t from, struct bytes body)
 {
 	wire_must(

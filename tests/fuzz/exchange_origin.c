@@ -109,7 +109,7 @@ check_forbidden(const struct peer *peer, const struct wire_message *m)
 	wire_must(wire_count(m, "Via") >= 1, "no Via", in);
 }
 
-static void
+TALK_PLAIN static void
 check_asked(const struct peer *peer, const struct wire_message *m)
 {
 	struct bytes in = link_input(peer->link);

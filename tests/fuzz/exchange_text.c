@@ -269,7 +269,7 @@ talk_hash(struct bytes host, struct bytes path)
 	return fnv(fnv(UINT64_C(14695981039346656037), host), path);
 }
 
-char
+TALK_PLAIN char
 talk_pattern(uint32_t salt, bool text, size_t at)
 {
 	uint64_t h = (uint64_t)salt * UINT64_C(0x9e3779b97f4a7c15) + at;
@@ -297,7 +297,7 @@ const struct rep *
 rep_of(uint64_t place, unsigned class)
 {
 	static const size_t lengths[] = {
-	    100, 0, 1, 1000, 5000, 70000, 300000, 100, 2000};
+	    100, 0, 1, 1000, 5000, 70000, 300000, 100, 2000, 40, 300, 100, 5};
 	struct rep *r = reps + rep_count;
 	uint32_t number = 1000 * rep_count;
 
@@ -331,13 +331,13 @@ rep_by_number(struct bytes number)
 	return NULL;
 }
 
-char
+TALK_PLAIN char
 rep_byte(const struct rep *rep, size_t at)
 {
 	return talk_pattern(rep->salt, rep->text, at);
 }
 
-struct bytes
+TALK_PLAIN struct bytes
 rep_bytes(const struct rep *rep, size_t from, size_t to)
 {
 	static char buffer[512 * 1024];
