@@ -159,7 +159,6 @@ answer_refused(struct exchange *x, enum guard_verdict verdict)
 	    "limits.max_connections in larder.conf.");
 }
 
-/* Answers what is no whole request. */
 /* Behind the empty lines that old clients send after a body. */
 static struct bytes
 begun(struct client *c)
@@ -171,6 +170,7 @@ begun(struct client *c)
 	return in;
 }
 
+/* Answers what is no whole request. */
 static void
 refuse(struct client *c, const struct http_fault *fault)
 {

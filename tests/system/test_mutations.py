@@ -2,6 +2,7 @@
 other side is well-formed, as many requests as there were, and in step."""
 import os
 import random
+import re
 import socket
 
 import pytest
@@ -10,7 +11,7 @@ from harness.client import Aborted, BadMessage
 from harness.daemon import Larder
 from harness.recorder import OK, Last, Recorder
 
-COUNT = int(os.environ.get("LARDER_TEST_MUTATIONS", 400))
+COUNT = int(os.environ.get("LARDER_TEST_MUTATIONS", 2000))
 BITS = [b"\r", b"\n", b"\r\n", b"\r\n\r\n", b" ", b"\t", b"\0", b"\x0b", b"\x0c", b"\x85", b"\xa0",
         b":", b",", b";", b"=", b'"', b"\\", b"0", b"1", b"9", b"f", b"+", b"-", b"0x", b"#", b"@",
         b"/", b"%", b"chunked", b"identity", b"gzip, ", b"Content-Length: 3\r\n",
@@ -35,6 +36,13 @@ def mutate(data, chance):
     return bytes(data)
 
 
+def pieces(data, chance):
+    """How it may come from the network."""
+    cuts = sorted(chance.randrange(len(data)) for _ in range(chance.choice((0, 0, 1, 2, 5))))
+    return [data[a:b] for a, b in zip([0] + cuts, cuts + [len(data)])]
+
+
+LAST = b"GET /last HTTP/1.1\r\nHost: a.test\r\n\r\n"
 REQUESTS = [
     b"GET /a?b HTTP/1.1\r\nHost: a.test\r\nAccept: */*\r\nX: y\r\n\r\n",
     b"POST /a HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\nContent-Type: x/y\r\n\r\nhello",
@@ -47,6 +55,9 @@ REQUESTS = [
     b"HEAD /a HTTP/1.1\r\nHost: a.test:80\r\nConnection: keep-alive\r\n\r\n",
     b"OPTIONS * HTTP/1.1\r\nHost: a.test\r\n\r\n",
     b"GET http://{origin}/a HTTP/1.1\r\nHost: {origin}\r\n\r\n",
+    b"CONNECT 10.0.0.1:443 HTTP/1.1\r\nHost: 10.0.0.1:443\r\n\r\n",
+    b"POST /a HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello",
+    b"POST /a HTTP/1.0\r\nHost: a.test\r\nConnection: keep-alive\r\nContent-Length: 5\r\n\r\nhello",
 ]
 
 
@@ -64,11 +75,12 @@ def test_requests(round):
             statuses = []
             with larder.client(timeout=5) as client:
                 try:
-                    client.send(data + b"GET /last HTTP/1.1\r\nHost: a.test\r\n\r\n")
+                    for piece in pieces(data + LAST, chance):
+                        client.send(piece)
                     client.sock.shutdown(socket.SHUT_WR)
                     while client.buffer or client.fill():
                         method = "HEAD" if not statuses and \
-                            data.lstrip(b"\r\n").startswith(b"HEAD ") else "GET"
+                            re.match(rb"(\r\n)*HEAD ", data) else "GET"
                         statuses.append(client.response(method).status)
                 except (Aborted, OSError):
                     pass
