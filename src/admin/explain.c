@@ -113,6 +113,13 @@ look_up(struct explained *e)
 {
 	int rc = store_find(e->view, e->key, e->arena, &e->found);
 
+	/* What is stored forward beside a site's, if nothing else is. */
+	if (rc == LARDER_ABSENT) {
+		struct bytes apart = cache_key_apart(e->key, e->arena);
+
+		if (apart.p != NULL)
+			rc = store_find(e->view, apart, e->arena, &e->found);
+	}
 	store_view_turn(e->view);
 	if (rc == LARDER_ABSENT || rc == LARDER_DAMAGED)
 		e->found.count = 0;

@@ -95,8 +95,9 @@ job_record(const struct store_record *record, int64_t now)
 {
 	struct cache_meta meta;
 	json_t *o = json_pack("{s:o, s:I, s:I, s:I}", "url",
-	    job_text(record->key), "size", (json_int_t)record->body_size,
-	    "stored_size", (json_int_t)record->disk_size, "stored_at",
+	    job_text(cache_key_url(record->key)), "size",
+	    (json_int_t)record->body_size, "stored_size",
+	    (json_int_t)record->disk_size, "stored_at",
 	    (json_int_t)record->stored_at);
 
 	if (o == NULL)
@@ -265,6 +266,23 @@ purge_key(struct purge *p, struct store_view *view, struct bytes key,
 	return rc < 0 ? rc : 0;
 }
 
+/* With what is stored forward beside a site's. */
+static int
+purge_url(struct purge *p, struct store_view *view,
+    const struct http_target *target, struct arena *arena)
+{
+	struct bytes key = cache_key(target, arena), apart;
+	int rc;
+
+	if (key.p == NULL)
+		return LARDER_TOOBIG;
+	apart = cache_key_apart(key, arena);
+	if (apart.p == NULL)
+		return LARDER_TOOBIG;
+	rc = purge_key(p, view, key, arena);
+	return rc == 0 ? purge_key(p, view, apart, arena) : rc;
+}
+
 static int
 purge_urls(struct purge *p, struct evkeyvalq *args, json_t **out)
 {
@@ -276,7 +294,6 @@ purge_urls(struct purge *p, struct evkeyvalq *args, json_t **out)
 	     a = a->next.tqe_next) {
 		struct http_target target;
 		const char *why;
-		struct bytes key;
 
 		if (strcmp(a->key, "url") != 0)
 			continue;
@@ -285,10 +302,8 @@ purge_urls(struct purge *p, struct evkeyvalq *args, json_t **out)
 			bytes_str(a->value), &arena, &target, &why) < 0)
 			rc = job_fail(
 			    out, LARDER_INVALID, "%s: %s", a->value, why);
-		else if ((key = cache_key(&target, &arena)).p == NULL)
-			rc = LARDER_TOOBIG;
 		else
-			rc = purge_key(p, view, key, &arena);
+			rc = purge_url(p, view, &target, &arena);
 		arena_release(&arena);
 	}
 	if (view)

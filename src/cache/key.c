@@ -50,6 +50,30 @@ cache_key(const struct http_target *target, struct arena *arena)
 	return (struct bytes){p, n};
 }
 
+/* No URL has a space. At the end, so that keys stay in their order. */
+static const struct bytes apart = {" forward", 8};
+
+struct bytes
+cache_key_apart(struct bytes key, struct arena *arena)
+{
+	char *p = arena_alloc(arena, key.n + apart.n);
+
+	if (p == NULL)
+		return (struct bytes){NULL, 0};
+	memcpy(p, key.p, key.n);
+	memcpy(p + key.n, apart.p, apart.n);
+	return (struct bytes){p, key.n + apart.n};
+}
+
+struct bytes
+cache_key_url(struct bytes key)
+{
+	if (key.n > apart.n &&
+	    bytes_eq(bytes_skip(key, key.n - apart.n), apart))
+		key.n -= apart.n;
+	return key;
+}
+
 /* What stands behind "://". */
 static struct bytes
 behind_scheme(struct bytes key)
@@ -107,6 +131,7 @@ cache_key_glob(struct bytes pattern, struct bytes key)
 {
 	size_t p = 0, k = 0, star = SIZE_MAX, from = 0;
 
+	key = cache_key_url(key);
 	if (bytes_eq(behind_scheme(pattern), pattern))
 		key = behind_scheme(key);
 	for (;;) {

@@ -11,9 +11,15 @@
  * when the arena is full. */
 struct bytes cache_key(const struct http_target *target, struct arena *arena);
 
-/* Shell-like glob over a key: * any bytes, ? one, [a-z] a class, \ quotes. A
- * pattern that has no "://" is matched against the key behind it. Linear in
- * the key for one star, never exponential. */
+/* Another key of the same URL, for what is got forward where a site is asked
+ * by that URL as well. p == NULL when the arena is full. */
+struct bytes cache_key_apart(struct bytes key, struct arena *arena);
+/* The URL of either. */
+struct bytes cache_key_url(struct bytes key);
+
+/* Shell-like glob over a key's URL: * any bytes, ? one, [a-z] a class,
+ * \ quotes. A pattern that has no "://" is matched against the key behind it.
+ * Linear in the key for one star, never exponential. */
 bool cache_key_glob(struct bytes pattern, struct bytes key);
 
 /* Is it of this host (any scheme and port; or with ":port" of that port)? */

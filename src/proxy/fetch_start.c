@@ -122,6 +122,9 @@ fetch_start(struct exchange *x, struct flight *flight, bool background)
 		f->action = CACHE_REVALIDATE;
 	else
 		f->leader = x;
+	/* Unless it passes, the whole is asked for. */
+	if (f->action != CACHE_PASS)
+		f->cache_request.partial = false;
 	f->uploads = !background && !http_body_done(&x->body);
 	if (ask_write(f) < 0)
 		goto failed;

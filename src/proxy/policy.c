@@ -31,3 +31,26 @@ policy_make(const struct conf *conf, const struct conf_site *site,
 	}
 	return NULL;
 }
+
+static bool
+is_origin_of(const struct conf_site *site, const struct http_target *target)
+{
+	return site->origin_tls == target->tls &&
+	       site->origin_port == target->port &&
+	       bytes_eq(bytes_str(site->origin_host), target->host);
+}
+
+struct bytes
+policy_key(const struct conf *conf, const struct conf_site *site,
+    const struct http_target *target, struct arena *arena)
+{
+	struct bytes key = cache_key(target, arena);
+	const struct conf_site *other;
+
+	if (key.p == NULL || site != NULL)
+		return key;
+	other = conf_site_for(conf, target->host, target->port);
+	if (other == NULL || is_origin_of(other, target))
+		return key;
+	return cache_key_apart(key, arena);
+}

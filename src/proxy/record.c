@@ -2,6 +2,7 @@
  * The last step: the access log and the counters, and letting go of all that
  * the exchange held. Whatever way it ended, it ends here.
  */
+#include "cache/key.h"
 #include "proxy/access.h"
 #include "proxy/client.h"
 #include "proxy/exchange.h"
@@ -46,7 +47,7 @@ log_access(struct exchange *x)
 	    .status = x->status,
 	    .bytes = x->sent,
 	    .method = x->head.method_text,
-	    .url = x->key.n ? x->key : x->head.target,
+	    .url = x->key.n ? cache_key_url(x->key) : x->head.target,
 	    .site = x->site != NULL,
 	    .peer = x->peer,
 	    .type = content_type(x),

@@ -2,13 +2,13 @@
  * From the origin's head to the flight's result: what is stored, what is
  * shared, and what a 304 means (RFC 9111 3, 4.3, 4.4).
  */
-#include "cache/key.h"
 #include "cache/validate.h"
 #include "http/list.h"
 #include "larder/check.h"
 #include "proxy/exchange.h"
 #include "proxy/fetch.h"
 #include "proxy/interim.h"
+#include "proxy/policy.h"
 
 /* Interim responses to one request. */
 #define INTERIMS_MAX 16
@@ -53,7 +53,7 @@ invalidate_reference(struct fetch *f, enum http_field_id id)
 	    http_target_resolve(&f->target, value, &f->arena, &target) < 0 ||
 	    !http_target_same_origin(&f->target, &target))
 		return;
-	key = cache_key(&target, &f->arena);
+	key = policy_key(f->conf, f->site, &target, &f->arena);
 	if (key.p != NULL)
 		invalidate_key(f, key);
 }

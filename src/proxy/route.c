@@ -114,7 +114,8 @@ route_step(struct exchange *x)
 	x->takes_trailers =
 	    http_list_has(&x->head, HTTP_F_TE, BYTES("trailers"));
 	x->key = cache_key(&x->target, &x->arena);
-	if (x->key.p == NULL || x->key.n > STORE_KEY_MAX)
+	/* A little less, for policy_key(). */
+	if (x->key.p == NULL || x->key.n > STORE_KEY_MAX - 16)
 		return answer_own(x, 414, "uri-too-long",
 		    "The address is longer than this proxy allows.");
 	next = check_request(x);
@@ -128,9 +129,12 @@ route_step(struct exchange *x)
 		return answer_plain(x, 200, ALLOWED, bytes_of(NULL, 0));
 	if (x->target.form == HTTP_FORM_ORIGIN)
 		next = find_site(x);
+	else
+		x->key = policy_key(x->conf, NULL, &x->target, &x->arena);
 	cache_request_init(&x->request, &x->head);
 	policy_make(x->conf, x->site, x->key, &x->policy);
-	if (cache_coding_ask(&x->request, &x->policy, false, &x->arena) < 0)
+	if (x->key.p == NULL ||
+	    cache_coding_ask(&x->request, &x->policy, false, &x->arena) < 0)
 		return answer_own(x, 431, "no-memory",
 		    "The request's head is larger than this proxy allows.");
 	return next;

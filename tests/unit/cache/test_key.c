@@ -44,6 +44,28 @@ keys(void **state)
 	arena_release(&a);
 }
 
+/* Of one URL, and yet not one. */
+static void
+apart(void **state)
+{
+	struct bytes key = BYTES("https://h/a"), other;
+	struct arena a;
+
+	(void)state;
+	arena_init(&a, 1 << 16);
+	other = cache_key_apart(key, &a);
+	assert_false(bytes_eq(key, other));
+	assert_true(bytes_eq(cache_key_url(other), key));
+	assert_true(bytes_eq(cache_key_url(key), key));
+	assert_true(bytes_starts(other, key));
+	assert_true(cache_key_glob(BYTES("https://h/a"), other));
+	assert_true(cache_key_host_is(other, BYTES("h:443")));
+	assert_int_equal(cache_key_url(BYTES("")).n, 0);
+	a.limit = a.used;
+	assert_null(cache_key_apart(key, &a).p);
+	arena_release(&a);
+}
+
 static void
 globs(void **state)
 {
@@ -137,6 +159,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(keys),
+	    cmocka_unit_test(apart),
 	    cmocka_unit_test(globs),
 	    cmocka_unit_test(hosts),
 	};
