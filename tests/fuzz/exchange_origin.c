@@ -24,6 +24,7 @@ enum kind {
 	BEHIND,	   /* bytes behind the end */
 	SILENT,	   /* no answer ever */
 	EARLY,	   /* before the request's body has come */
+	MISFIT,	   /* 304, of something else */
 	KINDS,
 };
 
@@ -293,7 +294,9 @@ put_head(struct text *t, const struct wire_message *m, const struct plan *plan,
 	struct bytes selector = first_value(m, "X-V");
 
 	text_format(t, "HTTP/1.1 %d Whatever\r\n", a->status);
-	if (rep->etag[0] != '\0')
+	if (plan->kind == MISFIT)
+		text_put(t, "ETag: \"misfit\"\r\n");
+	else if (rep->etag[0] != '\0')
 		text_format(t, "ETag: %s\r\n", rep->etag);
 	if (a->status != 412 && a->status != 416)
 		text_format(t, "Last-Modified: %s\r\n", rep->modified);
@@ -367,7 +370,9 @@ put_answer(struct peer *peer, const struct wire_message *m,
 	struct link *l = peer->link;
 	static struct text t;
 
-	if (plan->kind == STATUS)
+	if (plan->kind == MISFIT)
+		a.status = 304;
+	else if (plan->kind == STATUS)
 		a.status = statuses[plan->status % ARRAY_SIZE(statuses)];
 	else if (plan->kind != WHOLE)
 		a = honest(m, rep);

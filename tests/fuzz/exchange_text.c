@@ -317,7 +317,9 @@ rep_of(uint64_t place, unsigned class)
 	if ((r->salt >> 9) % 4 != 0)
 		snprintf(r->etag, sizeof(r->etag), "%s\"%08x.%u\"",
 		    (r->salt >> 9) % 4 == 1 ? "W/" : "", r->salt, rep_version);
-	http_date_format(world_now() - 1000, r->modified);
+	/* Another one for each version, and past. */
+	http_date_format(
+	    INT64_C(1600000000) + (int64_t)rep_version * 100, r->modified);
 	rep_count++;
 	return r;
 }
