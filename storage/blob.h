@@ -59,6 +59,7 @@ struct blob {
 	enum blob_state state;
 	int error;     /* what it was aborted with */
 	int broken;    /* what is on disk cannot be read */
+	bool cut;      /* it is less than its first readers were promised */
 	bool storable; /* was asked to be stored */
 	bool window;   /* is not, or not any more */
 	bool large;    /* has a file, or will */
@@ -72,7 +73,7 @@ struct blob {
 	 * it is committed. Its own, for the one that is found owns the blob. */
 	struct object *object;
 	struct hash hash;   /* constant */
-	uint64_t announced; /* constant */
+	uint64_t announced; /* constant, unless it is cut */
 	uint32_t block;	    /* constant: what an entry of its table covers */
 	uint64_t size;	    /* body bytes known so far */
 	uint64_t charged;   /* of store->pending */

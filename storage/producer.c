@@ -304,11 +304,17 @@ gather(struct blob *b)
 	b->flat = flat;
 }
 
+struct publication {
+	struct blob *blob;
+	const struct object_info *info;
+};
+
 static int
 on_publish(void *arg, const struct image *old, struct image **out)
 {
-	struct blob *b = arg;
-	struct object *o = object_new(b->object->key, &b->object->info);
+	const struct publication *p = arg;
+	struct blob *b = p->blob;
+	struct object *o = object_new(b->object->key, p->info);
 
 	if (!o)
 		return LARDER_NOMEM;
@@ -320,10 +326,11 @@ on_publish(void *arg, const struct image *old, struct image **out)
 }
 
 static void
-publish(struct blob *b)
+publish(struct blob *b, const struct object_info *info)
 {
+	struct publication p = {b, info};
 	int err = memory_change(
-	    b->store, b->hash, b->object->key, on_publish, b, NULL);
+	    b->store, b->hash, b->object->key, on_publish, &p, NULL);
 
 	if (!err)
 		return;
@@ -331,6 +338,26 @@ publish(struct blob *b)
 	pthread_mutex_lock(&b->lock);
 	b->lost = true;
 	pthread_mutex_unlock(&b->lock);
+}
+
+/* It grows no more. Is there something to be found? The lock is held. */
+static bool
+settle(struct blob *b)
+{
+	bool store;
+
+	if (!b->window && !b->large && !b->flat)
+		gather(b);
+	b->state = BLOB_WHOLE;
+	store = b->object && !b->window;
+	if (store) {
+		b->object->info.body_size = b->size;
+		b->object->info.stored_at = clock_wall_ms() / 1000;
+	}
+	if (b->flat)
+		atomic_store_explicit(&b->ready, true, memory_order_release);
+	blob_wake_readers(b);
+	return store;
 }
 
 int
@@ -349,21 +376,41 @@ blob_commit(struct blob *b)
 		blob_abort(b, LARDER_INVALID);
 		return LARDER_INVALID;
 	}
-	if (!b->window && !b->large && !b->flat)
-		gather(b);
-	b->state = BLOB_WHOLE;
-	store = b->object && !b->window;
-	if (store) {
-		b->object->info.body_size = b->size;
-		b->object->info.stored_at = clock_wall_ms() / 1000;
-	}
-	if (b->flat)
-		atomic_store_explicit(&b->ready, true, memory_order_release);
-	blob_wake_readers(b);
+	store = settle(b);
 	pthread_mutex_unlock(&b->lock);
 	if (!store)
 		return 0;
-	publish(b);
+	publish(b, &b->object->info);
+	pthread_mutex_lock(&b->lock);
+	blob_kick(b);
+	pthread_mutex_unlock(&b->lock);
+	return 0;
+}
+
+int
+blob_commit_as(struct blob *b, struct bytes variant, struct bytes meta)
+{
+	struct object_info info;
+
+	pthread_mutex_lock(&b->lock);
+	if (b->state != BLOB_GROWING || b->window || !b->object || b->overrun ||
+	    b->size == 0 || variant.n > OBJECT_META_MAX ||
+	    meta.n > OBJECT_META_MAX) {
+		pthread_mutex_unlock(&b->lock);
+		return LARDER_INVALID;
+	}
+	b->cut = true;
+	b->announced = b->size;
+	if (!settle(b)) {
+		pthread_mutex_unlock(&b->lock);
+		return LARDER_INVALID;
+	}
+	/* A thread that writes it knows b->object: that stays. */
+	info = b->object->info;
+	info.variant = variant;
+	info.meta = meta;
+	pthread_mutex_unlock(&b->lock);
+	publish(b, &info);
 	pthread_mutex_lock(&b->lock);
 	blob_kick(b);
 	pthread_mutex_unlock(&b->lock);

@@ -161,8 +161,10 @@ peek_locked(
 		return err;
 	end = r->end < b->size ? r->end : b->size;
 	if (r->pos >= end) {
-		if (r->pos >= r->end || b->state == BLOB_WHOLE)
+		if (r->pos >= r->end)
 			return LARDER_ABSENT;
+		if (b->state == BLOB_WHOLE)
+			return b->cut ? LARDER_CLOSED : LARDER_ABSENT;
 		return b->state == BLOB_ABORTED ? b->error : LARDER_AGAIN;
 	}
 	out->n = end - r->pos < max ? end - r->pos : max;
@@ -193,7 +195,8 @@ blob_reader_peek(struct blob_reader *r, size_t max, struct blob_slice *out)
 		uint64_t end = r->end < b->size ? r->end : b->size;
 
 		if (r->pos >= end)
-			return LARDER_ABSENT;
+			return r->pos < r->end && b->cut ? LARDER_CLOSED
+							 : LARDER_ABSENT;
 		out->n = end - r->pos < max ? end - r->pos : max;
 		out->mem = b->flat->data + b->flat_from + r->pos;
 		return 0;

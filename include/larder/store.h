@@ -50,7 +50,7 @@
 /* Longer keys are refused with LARDER_TOOBIG. */
 #define STORE_KEY_MAX	   (64u * 1024)
 /* Variants under one key; the oldest goes for the next. */
-#define STORE_VARIANTS_MAX 16u
+#define STORE_VARIANTS_MAX 32u
 /* How long large bodies rest before they are compressed, in seconds. */
 #define STORE_REST	   60
 /* A body length that is not known yet. */
@@ -179,6 +179,15 @@ size_t blob_room(struct blob *blob);
  * in the background. If body_size was announced and differs, it is aborted
  * instead: LARDER_INVALID. A window just ends. */
 int blob_commit(struct blob *blob);
+
+/*
+ * There will be no more of it, and what there is is worth having as something
+ * else: it is found from now on as if it had been made with this variant and
+ * meta and announced as long as it is. Readers that were not told an end before
+ * that get LARDER_CLOSED behind the last byte, as by blob_abort().
+ * LARDER_INVALID, and nothing has changed: it is a window, or empty.
+ */
+int blob_commit_as(struct blob *blob, struct bytes variant, struct bytes meta);
 
 /* It will never be whole: readers get `why` (negative) behind the last byte
  * there is, and nothing is stored. */

@@ -173,6 +173,8 @@ ctl_show_ls(const struct ctl *ctl, const json_t *answer)
 			ctl_print(string(o, "variant"));
 			putchar(']');
 		}
+		if (json_object_get(o, "part"))
+			printf("  (%s)", string(o, "part"));
 		putchar('\n');
 	}
 	if (is_true(answer, "truncated"))
@@ -219,6 +221,8 @@ show_variant(const json_t *v)
 		ctl_print(string(v, "where"));
 	}
 	putchar('\n');
+	if (json_object_get(v, "part"))
+		printf("    a part: %s\n", string(v, "part"));
 	if (json_object_get(v, "variant")) {
 		printf("    for requests with%s: ",
 		    is_true(v, "matches") ? "" : " (not this one)");
@@ -243,6 +247,8 @@ action_text(const char *action)
 	    {"send", "is answered from the cache"},
 	    {"revalidate", "asks the origin whether what is stored holds"},
 	    {"fetch", "fetches it from the origin, and stores it if it may be"},
+	    {"complete", "is answered from what is stored of it; the origin is "
+			 "asked for the rest"},
 	    {"pass", "goes to the origin and is not stored"},
 	    {"refuse", "is refused: it asks for what is stored alone"},
 	};

@@ -135,10 +135,9 @@ look_up(struct explained *e)
 		const struct store_record *r = &e->found.records[i];
 		struct cache_stored *s = &e->stored[e->count];
 
-		if (cache_meta_decode(r->meta, &s->meta) < 0)
+		if (cache_stored_decode(r->meta, r->variant, r->body_size, s) <
+		    0)
 			continue;
-		s->variant = r->variant;
-		s->body_size = r->body_size;
 		e->index[e->count++] = i;
 	}
 	return 0;
@@ -289,6 +288,8 @@ action_name(enum cache_action action)
 	    [CACHE_SEND] = "send",
 	    [CACHE_REVALIDATE] = "revalidate",
 	    [CACHE_FETCH] = "fetch",
+	    [CACHE_PART] = "fetch",
+	    [CACHE_COMPLETE] = "complete",
 	    [CACHE_PASS] = "pass",
 	    [CACHE_REFUSE] = "refuse",
 	};

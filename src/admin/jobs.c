@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #include "cache/key.h"
-#include "cache/meta.h"
+#include "cache/parts.h"
 #include "cache/vary.h"
 #include "larder/check.h"
 #include "larder/clock.h"
@@ -90,6 +90,18 @@ set_variant(json_t *object, struct bytes variant)
 	arena_release(&arena);
 }
 
+/* Of a part: which one. */
+static void
+set_part(json_t *object, const struct cache_extent *part)
+{
+	char text[96];
+
+	snprintf(text, sizeof(text),
+	    "bytes %" PRIu64 "-%" PRIu64 " of %" PRIu64, part->from,
+	    part->to - 1, part->complete);
+	json_object_set_new(object, "part", json_string(text));
+}
+
 json_t *
 job_record(const struct store_record *record, int64_t now)
 {
@@ -102,11 +114,13 @@ job_record(const struct store_record *record, int64_t now)
 
 	if (o == NULL)
 		return NULL;
-	set_variant(o, record->variant);
+	set_variant(o, cache_selecting(record->variant));
 	if (cache_meta_decode(record->meta, &meta) < 0) {
 		json_object_set_new(o, "damaged", json_true());
 		return o;
 	}
+	if (cache_is_part(&meta))
+		set_part(o, &meta.part);
 	json_object_set_new(o, "status", json_integer(meta.status));
 	json_object_set_new(o, "age", json_integer(cache_age(&meta, now)));
 	json_object_set_new(o, "ttl", json_integer(cache_ttl(&meta, now)));

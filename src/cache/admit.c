@@ -191,7 +191,8 @@ request_refusal(const struct cache_request *request,
 	}
 	if (request->control.no_store)
 		return "the request said no-store";
-	if (request->partial || request->precondition)
+	if ((request->partial && response->status != 200) ||
+	    request->precondition)
 		return "the request was not for the whole";
 	if (request->overrides && policy->override_fields)
 		return "the request has a field that may name another URL";

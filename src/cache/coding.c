@@ -199,7 +199,9 @@ bool
 cache_coding_matches(const struct cache_request *r, struct bytes variant,
     const struct cache_meta *m, struct arena *arena)
 {
-	if (r->recodes && !(m->flags & CACHE_NO_TRANSFORM) &&
+	/* Parts are joined, and ranges are of bytes as they are stored. */
+	if (r->recodes && !cache_is_part(m) &&
+	    !(m->flags & CACHE_NO_TRANSFORM) &&
 	    cache_coding_of(m->flags) != HTTP_CODING_OTHER)
 		return cache_variant_matches_but(
 		    variant, r->asked, HTTP_F_ACCEPT_ENCODING, arena);

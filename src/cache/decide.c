@@ -81,6 +81,8 @@ ask(const struct cache_request *r, enum cache_why why, const char *detail,
 {
 	if (r->head->method == HTTP_HEAD)
 		say(out, CACHE_PASS, why, detail);
+	else if (r->partial && r->single && !r->conditional)
+		say(out, CACHE_PART, why, detail);
 	else if (r->partial)
 		say(out, CACHE_PASS, CACHE_WHY_PARTIAL, detail);
 	else
@@ -151,6 +153,45 @@ judge(const struct cache_request *r, const struct cache_meta *m,
 		ask(r, out->why, out->detail, out);
 }
 
+/* What is chosen is a part: is what is wanted there (RFC 9111 3.3)? */
+static void
+judge_part(const struct cache_request *r, const struct cache_stored *stored,
+    unsigned count, int64_t now, struct arena *arena,
+    struct cache_decision *out)
+{
+	out->cover = arena_alloc(arena, sizeof(*out->cover));
+	if (out->cover == NULL || !cache_wanted_cover(r, stored, count,
+				      out->chosen, now, out->cover)) {
+		/* Something else of it may be there: no reason to ask if that
+		 * still holds. */
+		out->cover = NULL;
+		out->background = out->stale = false;
+		ask(r, CACHE_WHY_PARTIAL, NULL, out);
+		return;
+	}
+	if (out->action != CACHE_SEND || out->cover->gaps == 0)
+		return;
+	if (out->stale) {
+		out->background = out->stale = false;
+		say(out, CACHE_REVALIDATE, CACHE_WHY_STALE, NULL);
+		return;
+	}
+	/* Nothing of what is wanted: then the newest of it will do. */
+	if (out->cover->count == 1 && r->single && !r->conditional)
+		say(out, CACHE_PART, CACHE_WHY_PARTIAL, NULL);
+	else
+		say(out, CACHE_COMPLETE, CACHE_WHY_PARTIAL, NULL);
+}
+
+void
+cache_decide_validated(struct cache_decision *out)
+{
+	if (out->cover == NULL || out->cover->gaps == 0)
+		out->action = CACHE_SEND;
+	else
+		out->action = CACHE_COMPLETE;
+}
+
 void
 cache_decide(const struct cache_request *request,
     const struct cache_stored *stored, unsigned count, int64_t now,
@@ -166,6 +207,9 @@ cache_decide(const struct cache_request *request,
 			out->age = cache_age(m, now);
 			out->ttl = cache_ttl(m, now);
 			judge(request, m, policy, out);
+			if (cache_is_part(m))
+				judge_part(
+				    request, stored, count, now, arena, out);
 		} else {
 			ask(request,
 			    count > 0 ? CACHE_WHY_VARY_MISS

@@ -6,12 +6,15 @@
 #define CACHE_DECIDE_H
 
 #include "cache/meta.h"
+#include "cache/parts.h"
 #include "cache/request.h"
 
 enum cache_action {
 	CACHE_SEND,	  /* the stored one */
 	CACHE_REVALIDATE, /* ask the origin if the stored one holds */
 	CACHE_FETCH,	  /* ask for it; others may wait for the same */
+	CACHE_PART,	  /* ask for the range that the client wants */
+	CACHE_COMPLETE,	  /* send stored parts; ask for what is missing */
 	CACHE_PASS,	  /* hand through: this answer is for this request */
 	CACHE_REFUSE,	  /* 504: only-if-cached */
 };
@@ -29,13 +32,6 @@ enum cache_why {
 	CACHE_WHY_NO_CACHE, /* stored, but to be asked about each time */
 };
 
-/* One candidate: as in the store, decoded. */
-struct cache_stored {
-	struct cache_meta meta;
-	struct bytes variant;
-	uint64_t body_size;
-};
-
 struct cache_decision {
 	enum cache_action action;
 	enum cache_why why;
@@ -45,6 +41,9 @@ struct cache_decision {
 	bool stale;	 /* SEND of a stale one */
 	bool background; /* SEND stale, and revalidate meanwhile (RFC 5861) */
 	const char *detail; /* static, for people and Cache-Status; or NULL */
+	/* Of a chosen part: where what is wanted lies; in the arena. Else
+	 * NULL. */
+	struct cache_cover *cover;
 };
 
 /* stored: newest first. now: seconds. */
@@ -55,6 +54,9 @@ void cache_decide(const struct cache_request *request,
 
 /* 500, 502, 503 or 504: the origin failed (RFC 5861 4). */
 bool cache_is_failure(int status);
+
+/* The chosen one was to be validated, and is: it may be sent, or completed. */
+void cache_decide_validated(struct cache_decision *out);
 
 /* May the chosen one, stale, stand in for an origin that failed or answered
  * so? (RFC 5861 4, RFC 9111 4.2.4) */

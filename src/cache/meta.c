@@ -2,7 +2,7 @@
  * The record's meta as bytes. All numbers little-endian.
  *
  *   offset  size  meaning
- *        0     1  version, 1
+ *        0     1  version: 1, or 2 of a part
  *        1     1  0
  *        2     2  status
  *        4     2  flags
@@ -11,7 +11,8 @@
  *       10     6  0
  *       16    64  request_time, response_time, date, initial_age, lifetime,
  *                 stale_while_revalidate, stale_if_error, last_modified
- *       80        the entity tag, then Last-Modified's text
+ *       80    24  of a part: from, to, complete
+ *                 the entity tag, then Last-Modified's text
  *
  * Always, of a meta that decodes: no sum or difference of its times can wrap.
  */
@@ -21,7 +22,9 @@
 #include "http/date.h"
 
 #define VERSION	  1
+#define OF_PART	  2
 #define FIXED	  80
+#define EXTENT	  24
 #define NUMBERS	  8
 #define TEXT_MAX  UINT16_MAX
 #define FLAGS_ALL 4095u
@@ -52,6 +55,7 @@ cache_meta_encode(const struct cache_meta *m, struct arena *arena)
 	    m->date, m->initial_age, m->lifetime, m->stale_while_revalidate,
 	    m->stale_if_error, m->last_modified};
 	struct bytes etag = m->etag, text = m->last_modified_text;
+	size_t fixed = cache_is_part(m) ? FIXED + EXTENT : FIXED;
 	char *p;
 
 	/* A validator that cannot be kept is none. */
@@ -59,27 +63,39 @@ cache_meta_encode(const struct cache_meta *m, struct arena *arena)
 		etag.n = 0;
 	if (text.n > TEXT_MAX)
 		text.n = 0;
-	p = arena_zalloc(arena, FIXED + etag.n + text.n);
+	p = arena_zalloc(arena, fixed + etag.n + text.n);
 	if (p == NULL)
 		return (struct bytes){NULL, 0};
-	put(p, VERSION, 1);
+	put(p, cache_is_part(m) ? OF_PART : VERSION, 1);
 	put(p + 2, m->status, 2);
 	put(p + 4, m->flags, 2);
 	put(p + 6, etag.n, 2);
 	put(p + 8, text.n, 2);
 	for (unsigned i = 0; i < NUMBERS; i++)
 		put(p + 16 + 8 * i, (uint64_t)numbers[i], 8);
+	if (cache_is_part(m)) {
+		put(p + FIXED, m->part.from, 8);
+		put(p + FIXED + 8, m->part.to, 8);
+		put(p + FIXED + 16, m->part.complete, 8);
+	}
 	if (etag.n > 0)
-		memcpy(p + FIXED, etag.p, etag.n);
+		memcpy(p + fixed, etag.p, etag.n);
 	if (text.n > 0)
-		memcpy(p + FIXED + etag.n, text.p, text.n);
-	return (struct bytes){p, FIXED + etag.n + text.n};
+		memcpy(p + fixed + etag.n, text.p, text.n);
+	return (struct bytes){p, fixed + etag.n + text.n};
 }
 
 static bool
 within(int64_t v, int64_t min, int64_t max)
 {
 	return v >= min && v <= max;
+}
+
+static bool
+is_sane_extent(const struct cache_extent *e)
+{
+	return e->from < e->to && e->to <= e->complete &&
+	       e->complete <= INT64_MAX && e->to - e->from < e->complete;
 }
 
 static bool
@@ -102,13 +118,23 @@ int
 cache_meta_decode(struct bytes in, struct cache_meta *m)
 {
 	int64_t numbers[NUMBERS];
-	size_t etag, text;
+	size_t etag, text, fixed = FIXED;
+	struct cache_extent part = {0};
 
-	if (in.n < FIXED || get(in.p, 2) != VERSION || get(in.p + 10, 6) != 0)
+	if (in.n < FIXED || get(in.p + 10, 6) != 0)
 		return LARDER_DAMAGED;
+	if (get(in.p, 2) == OF_PART && in.n >= FIXED + EXTENT) {
+		fixed += EXTENT;
+		part = (struct cache_extent){get(in.p + FIXED, 8),
+		    get(in.p + FIXED + 8, 8), get(in.p + FIXED + 16, 8)};
+		if (!is_sane_extent(&part))
+			return LARDER_DAMAGED;
+	} else if (get(in.p, 2) != VERSION) {
+		return LARDER_DAMAGED;
+	}
 	etag = (size_t)get(in.p + 6, 2);
 	text = (size_t)get(in.p + 8, 2);
-	if (in.n != FIXED + etag + text)
+	if (in.n != fixed + etag + text)
 		return LARDER_DAMAGED;
 	for (unsigned i = 0; i < NUMBERS; i++)
 		numbers[i] = (int64_t)get(in.p + 16 + 8 * i, 8);
@@ -123,8 +149,9 @@ cache_meta_decode(struct bytes in, struct cache_meta *m)
 	    .stale_while_revalidate = numbers[5],
 	    .stale_if_error = numbers[6],
 	    .last_modified = numbers[7],
-	    .etag = {in.p + FIXED, etag},
-	    .last_modified_text = {in.p + FIXED + etag, text},
+	    .etag = {in.p + fixed, etag},
+	    .last_modified_text = {in.p + fixed + etag, text},
+	    .part = part,
 	};
 	return is_sane(m) ? 0 : LARDER_DAMAGED;
 }

@@ -26,6 +26,11 @@ enum {
 	CACHE_GAINS = 2048, /* its type would gain by one */
 };
 
+/* Bytes [from, to) of a representation of `complete` bytes. */
+struct cache_extent {
+	uint64_t from, to, complete;
+};
+
 struct cache_meta {
 	uint16_t status;
 	uint16_t flags;
@@ -38,7 +43,15 @@ struct cache_meta {
 	int64_t last_modified;		 /* seconds or HTTP_DATE_INVALID */
 	struct bytes etag;		 /* with W/ and quotes; n == 0: none */
 	struct bytes last_modified_text; /* as received, to be echoed */
+	/* What is stored is a part (RFC 9111 3.3). All 0: it is the whole. */
+	struct cache_extent part;
 };
+
+static inline bool
+cache_is_part(const struct cache_meta *meta)
+{
+	return meta->part.to > 0;
+}
 
 /* Compact, versioned. p == NULL when the arena is full. */
 struct bytes cache_meta_encode(

@@ -3,8 +3,6 @@
  */
 #include "cache/request.h"
 
-#include "http/range.h"
-
 /* Content-Length of 0 is none. */
 static bool
 has_content(const struct http_head *head)
@@ -82,8 +80,6 @@ is_odd(const struct cache_request *r)
 void
 cache_request_init(struct cache_request *out, const struct http_head *head)
 {
-	struct http_range_spec spec;
-
 	*out = (struct cache_request){.head = head, .asked = head};
 	cache_control_parse(head, true, &out->control);
 	out->authorized = http_has(head, HTTP_F_AUTHORIZATION);
@@ -95,10 +91,12 @@ cache_request_init(struct cache_request *out, const struct http_head *head)
 	/* RFC 9110 14.2: of GET alone. */
 	out->ranged =
 	    head->method == HTTP_GET && http_count(head, HTTP_F_RANGE) == 1;
-	out->partial =
+	out->single =
 	    out->ranged &&
-	    !(http_range_single(http_value(head, HTTP_F_RANGE), &spec) &&
-		!spec.suffix && spec.first == 0 && spec.last == UINT64_MAX);
+	    http_range_single(http_value(head, HTTP_F_RANGE), &out->range);
+	out->partial = out->ranged && !(out->single && !out->range.suffix &&
+					  out->range.first == 0 &&
+					  out->range.last == UINT64_MAX);
 	http_each_field (f, head)
 		out->overrides |=
 		    f->id == HTTP_F_OTHER && cache_overrides(f->name);

@@ -5,6 +5,7 @@
 #define CACHE_REQUEST_H
 
 #include "cache/control.h"
+#include "http/range.h"
 #include "http/target.h"
 
 struct cache_request {
@@ -20,9 +21,11 @@ struct cache_request {
 	bool precondition; /* If-Match or If-Unmodified-Since: the origin's */
 	bool ranged;	   /* one Range field, GET */
 	bool partial;	   /* ranged, and not just "bytes=0-" */
-	bool content;	   /* has a body, which is in no key */
-	bool overrides;	   /* has one of the fields of cache_overrides() */
-	bool odd;	   /* see below */
+	bool single;	   /* ranged, by one valid range: */
+	struct http_range_spec range;
+	bool content;	/* has a body, which is in no key */
+	bool overrides; /* has one of the fields of cache_overrides() */
+	bool odd;	/* see below */
 };
 
 /*

@@ -156,7 +156,8 @@ choose_coding(struct exchange *x)
 	struct cache_coding *c = &x->coding;
 
 	*c = (struct cache_coding){0};
-	if (x->decision.action == CACHE_PASS || x->meta == NULL)
+	if (x->decision.action == CACHE_PASS || x->meta == NULL ||
+	    cache_is_part(x->meta))
 		return true;
 	cache_coding_choose(
 	    &x->request, x->meta, x->length, is_for_all(x), &x->policy, c);
@@ -182,7 +183,7 @@ wants_trailers(const struct exchange *x)
 
 	/* What they say of the body is of the bytes as they came. */
 	return f != NULL && f->result.trailers && !x->from_store &&
-	       x->takes_trailers && !is_recoded(x);
+	       x->source.spans == NULL && x->takes_trailers && !is_recoded(x);
 }
 
 /* A growing body that is all there by now has a known length. */
@@ -237,6 +238,7 @@ answer_step(struct exchange *x)
 	put_before(x, own);
 	x->body_left =
 	    x->delimiter == DELIMIT_LENGTH ? x->length : STORE_UNKNOWN;
+	x->answered = true;
 	return STEP_DELIVER;
 }
 

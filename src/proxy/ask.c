@@ -47,7 +47,8 @@ field_goes(const struct fetch *f, const struct http_field *field)
 		return f->uploads && f->request.minor >= 1;
 	if (is_condition(field->id) && !keeps_conditions(f))
 		return false;
-	if (is_range(field->id) && f->action != CACHE_PASS)
+	if (is_range(field->id) && f->action != CACHE_PASS &&
+	    f->action != CACHE_PART)
 		return false;
 	if (field->id == HTTP_F_OTHER && !f->policy.override_fields &&
 	    cache_overrides(field->name))
@@ -111,6 +112,23 @@ authority(struct fetch *f)
 	return http_target_authority(&origin, &f->arena);
 }
 
+/* What is missing, unless it is no longer of what is stored (RFC 9110 13.1.5).
+ */
+static void
+write_gap(const struct fetch *f, struct http_out *out)
+{
+	const struct cache_meta *m = &f->stored[f->chosen].meta;
+
+	http_out_str(out, "Range: bytes=");
+	http_out_u64(out, f->part.first);
+	http_out_str(out, "-");
+	if (f->part.last != UINT64_MAX)
+		http_out_u64(out, f->part.last);
+	http_out_str(out, "\r\n");
+	http_out_field(out, BYTES("If-Range"),
+	    m->etag.n > 0 ? m->etag : m->last_modified_text);
+}
+
 int
 ask_write(struct fetch *f)
 {
@@ -133,6 +151,8 @@ ask_write(struct fetch *f)
 	if (f->action == CACHE_REVALIDATE && !f->unconditional)
 		f->conditional |= cache_conditions(
 		    &out, f->stored, f->stored_count, f->chosen);
+	if (f->action == CACHE_COMPLETE && !f->unconditional)
+		write_gap(f, &out);
 	write_body_framing(f, &out);
 	via_write(&out, f->request.minor, proxy_id(f->w->proxy));
 	http_out_str(&out, "\r\n");

@@ -197,6 +197,12 @@ deliver_step(struct exchange *x)
 			break;
 		/* A stored body's first bytes are checked before the head
 		 * that promises them goes out. */
+		/* A gap between stored parts: the origin has it. */
+		if (have == LARDER_AGAIN && x->before_count == 0 &&
+		    source_gap(&x->source) != NULL) {
+			conn_set_timeout(conn, 0);
+			return STEP_FILL;
+		}
 		if (have == LARDER_AGAIN &&
 		    (x->before_count == 0 || (x->from_store && x->sent == 0))) {
 			conn_set_timeout(conn, 0);

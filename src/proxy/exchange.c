@@ -30,39 +30,40 @@
 
 /* ---- LOOKUP ----------------------------------------------------------- */
 
-static enum step
-look_up(struct exchange *x)
+void
+exchange_look_up(struct exchange *x)
 {
 	struct store_found *found = &x->found;
 
 	*found = (struct store_found){0};
 	x->stored = NULL;
 	if (x->head.method != HTTP_GET && x->head.method != HTTP_HEAD)
-		return STEP_DECIDE;
+		return;
 	/* What is found again and again cannot be read. */
 	if (x->attempts >= ATTEMPTS_MAX)
-		return STEP_DECIDE;
+		return;
 	if (store_find(x->w->view, x->key, &x->arena, found) != 0 ||
 	    found->count == 0) {
 		found->count = 0;
-		return STEP_DECIDE;
+		return;
 	}
 	x->stored = arena_alloc(&x->arena, found->count * sizeof(*x->stored));
 	if (x->stored == NULL) {
 		found->count = 0;
-		return STEP_DECIDE;
+		return;
 	}
 	for (unsigned i = 0; i < found->count; i++) {
 		const struct store_record *r = &found->records[i];
-		struct cache_stored *s = &x->stored[i];
 
-		/* One that cannot be read is as old as can be. */
-		if (cache_meta_decode(r->meta, &s->meta) < 0)
-			s->meta = (struct cache_meta){
-			    .flags = CACHE_INVALID_FRESHNESS};
-		s->variant = r->variant;
-		s->body_size = r->body_size;
+		(void)cache_stored_decode(
+		    r->meta, r->variant, r->body_size, &x->stored[i]);
 	}
+}
+
+static enum step
+look_up(struct exchange *x)
+{
+	exchange_look_up(x);
 	return STEP_DECIDE;
 }
 
@@ -77,11 +78,39 @@ revalidate_in_background(struct exchange *x)
 
 	if (flight_is_asking(table, x->key))
 		return;
-	if (flight_join(table, x->key, &x->request, true, false, &x->arena,
-		&waiter) == FLIGHT_LEADS &&
+	if (flight_join(table, x->key, &x->request, NULL, true, false,
+		&x->arena, &waiter) == FLIGHT_LEADS &&
 	    fetch_start(x, waiter.flight, true) < 0)
 		flight_abandon(waiter.flight);
 	flight_leave(&waiter);
+}
+
+/* A 304 has just said so, of it or of another part of it. */
+static bool
+is_validated(const struct exchange *x, const struct cache_decision *d)
+{
+	const struct cache_stored *c = &x->stored[d->chosen], *s;
+
+	for (unsigned i = 0; i < x->found.count; i++) {
+		s = &x->stored[i];
+		if (x->found.records[i].id != x->validated)
+			continue;
+		return (int)i == d->chosen ||
+		       (bytes_eq(s->variant, c->variant) &&
+			   cache_same_representation(
+			       &s->meta, s->body_size, &c->meta, c->body_size));
+	}
+	return false;
+}
+
+static void
+make_decision(struct exchange *x, struct cache_decision *d)
+{
+	cache_decide(&x->request, x->stored, x->found.count, worker_now(x->w),
+	    &x->policy, &x->arena, d);
+	if (x->validated != 0 && d->action == CACHE_REVALIDATE &&
+	    d->chosen >= 0 && is_validated(x, d))
+		cache_decide_validated(d);
 }
 
 static enum step
@@ -89,8 +118,7 @@ decide(struct exchange *x)
 {
 	struct cache_decision *d = &x->decision;
 
-	cache_decide(&x->request, x->stored, x->found.count, worker_now(x->w),
-	    &x->policy, &x->arena, d);
+	make_decision(x, d);
 	x->note_status = (struct cache_status){
 	    .fwd = cache_why_token(d->why),
 	    .detail = d->detail,
@@ -100,6 +128,8 @@ decide(struct exchange *x)
 		if (d->background)
 			revalidate_in_background(x);
 		return STEP_OPEN;
+	case CACHE_COMPLETE:
+		return STEP_OPEN;
 	case CACHE_REFUSE:
 		x->note_status.fwd = NULL; /* it was not forwarded */
 		return answer_own(x, 504, "only-if-cached",
@@ -107,6 +137,7 @@ decide(struct exchange *x)
 		    "none that fits.");
 	case CACHE_REVALIDATE:
 	case CACHE_FETCH:
+	case CACHE_PART:
 	case CACHE_PASS:
 		break;
 	}
@@ -129,6 +160,8 @@ exchange_forget_answer(struct exchange *x)
 	x->before_count = x->interim_begun ? 1 : 0;
 	x->form = bytes_of(NULL, 0);
 	x->meta = NULL;
+	x->answered = false;
+	x->range_judged = false;
 }
 
 enum step
@@ -163,6 +196,8 @@ open_step(struct exchange *x)
 	struct cache_stored *s = &x->stored[x->decision.chosen];
 	int err = 0;
 
+	if (x->decision.cover != NULL)
+		return cover_open(x);
 	if (!source_is_open(&x->source))
 		err = open_stored(x);
 	if (err == 0)
@@ -191,23 +226,42 @@ open_step(struct exchange *x)
  * Leading a flight that others find: what was fetched a moment ago by the one
  * before is in the store by now.
  */
+/* What is to be completed may have other gaps by now. */
 static bool
-is_there_after_all(struct exchange *x)
+same_gaps(const struct cache_cover *a, const struct cache_cover *b)
 {
+	if (a->count != b->count || a->gaps != b->gaps)
+		return false;
+	for (unsigned i = 0; i < a->count; i++)
+		if (a->pieces[i].from != b->pieces[i].from ||
+		    (a->pieces[i].at < 0) != (b->pieces[i].at < 0))
+			return false;
+	return true;
+}
+
+bool
+exchange_is_there_after_all(struct exchange *x)
+{
+	enum cache_action action = x->decision.action;
 	struct cache_decision d;
 
-	look_up(x);
-	cache_decide(&x->request, x->stored, x->found.count, worker_now(x->w),
-	    &x->policy, &x->arena, &d);
+	exchange_look_up(x);
+	make_decision(x, &d);
 	if (d.action == CACHE_SEND)
+		return true;
+	if (d.action != action &&
+	    (action == CACHE_PART || action == CACHE_COMPLETE ||
+		d.action == CACHE_PART || d.action == CACHE_COMPLETE))
+		return true;
+	if (action == CACHE_COMPLETE && !same_gaps(d.cover, x->decision.cover))
 		return true;
 	x->decision = d;
 	return false;
 }
 
 /* Then an answer that is on its way already will not do. */
-static bool
-wants_news(const struct exchange *x)
+bool
+exchange_wants_news(const struct exchange *x)
 {
 	const struct cache_control *control = &x->request.control;
 
@@ -226,15 +280,18 @@ fill(struct exchange *x)
 		     flight_is_private(table, x->key, worker_now(x->w));
 	int role;
 
-	role = flight_join(table, x->key, &x->request, wants_news(x), alone,
-	    &x->arena, &x->waiter);
+	if (x->decision.action == CACHE_PART ||
+	    x->decision.action == CACHE_COMPLETE)
+		return cover_fill(x);
+	role = flight_join(table, x->key, &x->request, NULL,
+	    exchange_wants_news(x), alone, &x->arena, &x->waiter);
 	if (role < 0)
 		return answer_own(
 		    x, 503, "no-memory", "There is no memory left.");
 	x->leads = role == FLIGHT_LEADS;
 	if (!x->leads)
 		return STEP_AWAIT;
-	if (!alone && is_there_after_all(x)) {
+	if (!alone && exchange_is_there_after_all(x)) {
 		flight_abandon(x->waiter.flight);
 		flight_leave(&x->waiter);
 		return STEP_DECIDE;
@@ -261,7 +318,14 @@ static bool
 stale_helps(const struct exchange *x, const struct flight_result *r)
 {
 	int chosen = x->decision.chosen;
+	const struct cache_cover *cover = x->decision.cover;
 
+	/* Nor is less than what is wanted a help. */
+	if (x->answered || (cover != NULL && cover->gaps > 0))
+		return false;
+	if (chosen >= 0 && cover == NULL &&
+	    cache_is_part(&x->stored[chosen].meta))
+		return false;
 	return origin_failed(r) && r->status != 403 && chosen >= 0 &&
 	       cache_may_serve_stale(&x->request, &x->stored[chosen].meta,
 		   worker_now(x->w), &x->policy);
@@ -317,22 +381,54 @@ note_forwarded(struct exchange *x, const struct flight_result *r)
 	s->ttl = cache_ttl(&r->meta, worker_now(x->w));
 }
 
-static enum step
-use_result(struct exchange *x, const struct flight_result *r)
+void
+exchange_note_result(struct exchange *x, const struct flight_result *r)
 {
-	/* Not if it turned into a window, and its beginning has passed. */
-	if (source_open(
-		&x->source, x->w->view, r->blob, mailbox_post, &x->note) != 0)
-		return exchange_look_again(x);
 	memcpy(x->peer, r->peer, sizeof(x->peer));
 	x->result = result_of(x, r);
+	note_forwarded(x, r);
+}
+
+/* Of the others nothing was asked. */
+static enum step
+use_validated_part(struct exchange *x, const struct flight_result *r)
+{
+	x->validated = r->id;
+	memcpy(x->peer, r->peer, sizeof(x->peer));
+	return exchange_look_again(x);
+}
+
+enum step
+exchange_use_result(struct exchange *x, const struct flight_result *r)
+{
+	bool part = cache_is_part(&r->meta);
+
+	if (part && r->kind == FLIGHT_REFRESHED)
+		return use_validated_part(x, r);
+	/* What is for this request alone is what the origin makes of it. */
+	if (x->decision.action == CACHE_PART && !r->shared)
+		x->decision.action = CACHE_PASS;
+	/* Not if it turned into a window, and its beginning has passed. */
+	if ((part ? cover_of_result(x, r)
+		  : source_open(&x->source, x->w->view, r->blob, mailbox_post,
+			&x->note)) != 0)
+		return exchange_look_again(x);
 	x->form = x->leads && r->own_form.p != NULL ? r->own_form : r->form;
 	x->meta = &r->meta;
 	x->status = r->status;
 	x->length = r->length;
 	x->from_store = r->kind == FLIGHT_REFRESHED;
-	note_forwarded(x, r);
+	exchange_note_result(x, r);
 	return STEP_ANSWER;
+}
+
+/* What was to follow does not come. */
+static enum step
+break_off(struct exchange *x)
+{
+	x->broken = true;
+	x->aborted = true;
+	return STEP_RECORD;
 }
 
 static enum step
@@ -345,6 +441,8 @@ await(struct exchange *x)
 	if (stale_helps(x, r))
 		return serve_stale(x, r);
 	if (r->kind == FLIGHT_ERROR) {
+		if (x->answered)
+			return break_off(x);
 		if (r->status == 0)
 			return exchange_look_again(x);
 		x->note_status.fwd_status = 0;
@@ -354,9 +452,10 @@ await(struct exchange *x)
 	}
 	if (does_not_fit(x, r)) {
 		x->alone |= !r->shared;
-		return exchange_look_again(x);
+		return x->answered ? break_off(x) : exchange_look_again(x);
 	}
-	return use_result(x, r);
+	return source_is_open(&x->source) ? cover_use(x, r)
+					  : exchange_use_result(x, r);
 }
 
 /* ---- the table -------------------------------------------------------- */

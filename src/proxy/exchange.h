@@ -83,6 +83,7 @@ struct exchange {
 	struct cache_stored *stored; /* found, decoded */
 	struct cache_decision decision;
 	bool stale_stands_in; /* the origin failed: the stored one is sent */
+	uint64_t validated;   /* the stored one that a 304 has just confirmed */
 
 	/* filling */
 	struct flight_waiter waiter;
@@ -90,6 +91,9 @@ struct exchange {
 	unsigned attempts;   /* flights joined in vain */
 	bool alone;	     /* waits for nobody any more */
 	bool leads;
+	struct http_range_spec asks; /* with PART and COMPLETE: of the origin */
+	bool range_judged;     /* If-Range was for the origin to evaluate */
+	bool answered;	       /* the head of an answer may be out */
 	struct tunnel *tunnel; /* of CONNECT, while it is being opened */
 
 	/* answering */
@@ -139,6 +143,28 @@ void exchange_forget_answer(struct exchange *x);
 /* Likewise, to begin anew with LOOKUP: what was found is gone or does not fit.
  * After a few times the request waits for nobody any more. */
 enum step exchange_look_again(struct exchange *x);
+
+/* Finds in the store what may answer, into found and stored. */
+void exchange_look_up(struct exchange *x);
+/* The request is to be led, but the answer is there by now, or is to be had
+ * another way: what was decided has been decided anew. */
+bool exchange_is_there_after_all(struct exchange *x);
+/* Is an answer that is on its way already not good enough? */
+bool exchange_wants_news(const struct exchange *x);
+/* What the flight brought, for the log and Cache-Status. */
+void exchange_note_result(
+    struct exchange *x, const struct flight_result *result);
+
+/* Answers with it. */
+enum step exchange_use_result(
+    struct exchange *x, const struct flight_result *result);
+
+/* cover.c: of an answer that is made of parts. */
+enum step cover_open(struct exchange *x);
+enum step cover_fill(struct exchange *x);
+enum step cover_use(struct exchange *x, const struct flight_result *result);
+/* A part that the origin has just sent is the whole source: 0 or an error. */
+int cover_of_result(struct exchange *x, const struct flight_result *result);
 
 /* Steps that live in other files. */
 enum step route_step(struct exchange *x);

@@ -122,7 +122,8 @@ fetch_fail(struct fetch *f, int status, const char *detail, const char *text)
 		conn_reset(&f->conn);
 	}
 	if (f->blob != NULL) {
-		blob_abort(f->blob, LARDER_CLOSED);
+		if (!part_keep(f))
+			blob_abort(f->blob, LARDER_CLOSED);
 		flight_end(f->flight);
 	} else {
 		stats_add(&f->w->stats, STAT_origin_failures, 1);
@@ -150,6 +151,8 @@ fetch_finish(struct fetch *f)
 		/* A change that came between the two lines before. */
 		if (!blob_is_window(f->blob) && flight_overtaken(f->flight))
 			store_remove(proxy_store(f->w->proxy), f->key, 0);
+		else if (f->flight->result.stored && !blob_is_window(f->blob))
+			part_tidy(f);
 	}
 	flight_end(f->flight);
 	fetch_end(f);

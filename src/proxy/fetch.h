@@ -50,10 +50,11 @@ struct fetch {
 	struct mailbox_note forsaken;
 
 	/* what is asked; copies, since the exchange may leave */
-	enum cache_action action; /* FETCH, REVALIDATE or PASS */
-	bool background;	  /* for the cache alone */
-	bool unconditional;	  /* a 304 did not fit: ask for the whole */
-	bool conditional; /* a 304 may come: larder or the client asks */
+	/* FETCH, REVALIDATE, PART, COMPLETE or PASS */
+	enum cache_action action;
+	bool background;    /* for the cache alone */
+	bool unconditional; /* a 304 did not fit: ask for the whole */
+	bool conditional;   /* a 304 may come: larder or the client asks */
 	struct http_head request;
 	struct cache_request cache_request;
 	struct cache_policy policy;
@@ -65,6 +66,9 @@ struct fetch {
 	struct store_record *records;
 	unsigned stored_count;
 	int chosen;
+	struct http_range_spec part; /* with PART and COMPLETE: asked for */
+	struct bytes stored_form;    /* with COMPLETE: of the chosen one */
+	bool begun; /* the leader has sent stored bytes: no other will do */
 
 	/* towards the origin */
 	struct upstream_wait *wait;
@@ -109,9 +113,24 @@ void fetches_abort_all(struct worker *w);
 /* ask.c: writes f->ask. LARDER_NOMEM. */
 int ask_write(struct fetch *f);
 
+/* part.c: that head answers a range that was asked for. */
+void part_on_head(struct fetch *f);
+/* What has come of a body that ends short is stored as a part, if that is worth
+ * it. */
+bool part_keep(struct fetch *f);
+/* f's response is stored now: what it makes old, or superfluous, goes. */
+void part_tidy(struct fetch *f);
+/* The stored parts that f was to complete are of the past. */
+void part_drop(struct fetch *f);
+
 /* reply.c: the final head has come. Publishes a result, or begins to merge, or
  * asks again. */
 void reply_on_head(struct fetch *f);
+/* It is taken as it is, not as a part or a 304. */
+void reply_on_response(struct fetch *f);
+/* The flight's result is this form, and the body that follows. */
+void reply_publish(
+    struct fetch *f, struct cache_admission *admission, struct bytes form);
 /* The stored head may be there now. */
 void reply_merge(struct fetch *f);
 /* Tells the leader's client of an interim response. */

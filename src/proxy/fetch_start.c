@@ -28,12 +28,10 @@ copy_stored(struct fetch *f, const struct exchange *x)
 		f->records[i].variant =
 		    arena_copy(&f->arena, x->found.records[i].variant);
 		f->records[i].meta = meta;
-		f->stored[i] = x->stored[i];
-		f->stored[i].variant = f->records[i].variant;
 		if (meta.p == NULL || f->records[i].variant.p == NULL)
 			return LARDER_NOMEM;
-		if (cache_meta_decode(meta, &f->stored[i].meta) < 0)
-			f->stored[i].meta = (struct cache_meta){0};
+		(void)cache_stored_decode(meta, f->records[i].variant,
+		    f->records[i].body_size, &f->stored[i]);
 	}
 	f->stored_count = n;
 	return 0;
@@ -62,7 +60,7 @@ set_coding(struct fetch *f)
 {
 	bool coded = false;
 
-	if (f->chosen >= 0) {
+	if (f->chosen >= 0 && !cache_is_part(&f->stored[f->chosen].meta)) {
 		enum http_coding coding =
 		    cache_coding_of(f->stored[f->chosen].meta.flags);
 
@@ -122,9 +120,17 @@ fetch_start(struct exchange *x, struct flight *flight, bool background)
 		f->action = CACHE_REVALIDATE;
 	else
 		f->leader = x;
-	/* Unless it passes, the whole is asked for. */
-	if (f->action != CACHE_PASS)
+	/* Unless it passes, or is for a part, the whole is asked for. */
+	if (f->action != CACHE_PASS && f->action != CACHE_PART)
 		f->cache_request.partial = false;
+	if (f->action == CACHE_PART || f->action == CACHE_COMPLETE)
+		f->part = x->asks;
+	if (f->action == CACHE_COMPLETE) {
+		f->begun = x->answered;
+		f->stored_form = arena_copy(&f->arena, x->form);
+		if (f->stored_form.p == NULL)
+			goto failed;
+	}
 	f->uploads = !background && !http_body_done(&x->body);
 	if (ask_write(f) < 0)
 		goto failed;

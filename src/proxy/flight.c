@@ -17,6 +17,7 @@
 #include <xxhash.h>
 
 #include "cache/coding.h"
+#include "cache/parts.h"
 #include "larder/check.h"
 #include "larder/list.h"
 #include "proxy/flight.h"
@@ -157,33 +158,55 @@ flight_unref(struct flight **flight)
 	free(f);
 }
 
-/* May a request like this use it? Under the lock. */
+/* What a request looks for among the flights of its key. */
+struct wish {
+	const struct cache_request *request;
+	const struct http_range_spec *part; /* NULL: the whole */
+	bool newest;
+	struct arena *scratch;
+};
+
 static bool
-suits(const struct flight *f, const struct cache_request *request, bool newest,
-    struct arena *scratch)
+same_part(const struct flight *f, const struct http_range_spec *part)
 {
-	if (!f->joinable)
-		return false;
-	if (f->state == FLIGHT_ASKING)
-		return true;
-	if (newest || f->state != FLIGHT_HEADED || !f->result.shared)
+	if (part == NULL || !f->is_part)
+		return part == NULL && !f->is_part;
+	return f->part.suffix == part->suffix && f->part.first == part->first &&
+	       f->part.last == part->last;
+}
+
+/* Could a request like this use what has its head? Under the lock. */
+static bool
+is_usable(const struct flight *f, const struct wish *wish)
+{
+	if (!f->joinable || f->state != FLIGHT_HEADED || !f->result.shared)
 		return false;
 	/* What turned into a window has lost its beginning. */
 	if (f->result.blob != NULL && blob_is_window(f->result.blob))
 		return false;
 	return cache_coding_matches(
-	    request, f->result.variant, &f->result.meta, scratch);
+	    wish->request, f->result.variant, &f->result.meta, wish->scratch);
+}
+
+/* May a request like this use it? Under the lock. */
+static bool
+suits(const struct flight *f, const struct wish *wish)
+{
+	if (!f->joinable || !same_part(f, wish->part))
+		return false;
+	if (f->state == FLIGHT_ASKING)
+		return true;
+	return !wish->newest && is_usable(f, wish);
 }
 
 static struct flight *
 find(struct shard *shard, uint64_t hash, struct bytes key,
-    const struct cache_request *request, bool newest, struct arena *scratch)
+    const struct wish *wish)
 {
 	list_each (node, bucket_of(shard, hash)) {
 		struct flight *f = container_of(node, struct flight, node);
 
-		if (f->hash == hash && bytes_eq(f->key, key) &&
-		    suits(f, request, newest, scratch))
+		if (f->hash == hash && bytes_eq(f->key, key) && suits(f, wish))
 			return f;
 	}
 	return NULL;
@@ -199,9 +222,11 @@ add_waiter(struct flight *f, struct flight_waiter *waiter)
 
 int
 flight_join(struct flights *table, struct bytes key,
-    const struct cache_request *request, bool newest, bool alone,
-    struct arena *scratch, struct flight_waiter *waiter)
+    const struct cache_request *request, const struct http_range_spec *part,
+    bool newest, bool alone, struct arena *scratch,
+    struct flight_waiter *waiter)
 {
+	const struct wish wish = {request, part, newest, scratch};
 	uint64_t hash = hash_of(table, key);
 	struct shard *shard = shard_of(table, hash);
 	struct flight *made = flight_new(table, key, hash), *f = NULL;
@@ -211,13 +236,16 @@ flight_join(struct flights *table, struct bytes key,
 		return LARDER_NOMEM;
 	pthread_mutex_lock(&shard->lock);
 	if (!alone)
-		f = find(shard, hash, key, request, newest, scratch);
+		f = find(shard, hash, key, &wish);
 	if (f != NULL) {
 		f->had_followers = true;
 		add_waiter(flight_ref(f), waiter);
 	} else {
 		add_waiter(made, waiter);
 		made->joinable = !alone;
+		made->is_part = part != NULL;
+		if (part != NULL)
+			made->part = *part;
 		made->serial = ++shard->serial;
 		made->listed = true;
 		list_append(bucket_of(shard, hash), &made->node);
@@ -239,11 +267,73 @@ flight_is_asking(struct flights *table, struct bytes key)
 	list_each (node, bucket_of(shard, hash)) {
 		struct flight *f = container_of(node, struct flight, node);
 
-		asking |=
-		    f->joinable && f->hash == hash && bytes_eq(f->key, key);
+		asking |= f->joinable && !f->is_part && f->hash == hash &&
+			  bytes_eq(f->key, key);
 	}
 	pthread_mutex_unlock(&shard->lock);
 	return asking;
+}
+
+bool
+flight_is_resting(struct flights *table, struct bytes key)
+{
+	uint64_t hash = hash_of(table, key);
+	struct shard *shard = lock_hash(table, hash);
+	bool resting = false;
+
+	list_each (node, bucket_of(shard, hash)) {
+		struct flight *f = container_of(node, struct flight, node);
+
+		resting |= f->rest && f->hash == hash && bytes_eq(f->key, key);
+	}
+	pthread_mutex_unlock(&shard->lock);
+	return resting;
+}
+
+/* Is the range's first byte there, or near? Under the lock. */
+static bool
+is_near(
+    const struct flight *f, const struct http_range_spec *part, uint64_t ahead)
+{
+	const struct flight_result *r = &f->result;
+	uint64_t first = part->first, size;
+
+	if (r->kind != FLIGHT_RESPONSE || r->status != 200 ||
+	    r->length == STORE_UNKNOWN || r->blob == NULL)
+		return false;
+	if (part->suffix)
+		first = part->first < r->length ? r->length - part->first : 0;
+	/* Behind the end: it is known already that there is nothing. */
+	if (first >= r->length)
+		return true;
+	size = blob_size(r->blob, NULL);
+	return first <= size || first - size <= ahead;
+}
+
+bool
+flight_follow_whole(struct flights *table, struct bytes key,
+    const struct cache_request *request, const struct http_range_spec *part,
+    uint64_t ahead, struct arena *scratch, struct flight_waiter *waiter)
+{
+	const struct wish wish = {request, NULL, false, scratch};
+	uint64_t hash = hash_of(table, key);
+	struct shard *shard = lock_hash(table, hash);
+	bool found = false;
+
+	list_init(&waiter->node);
+	list_each (node, bucket_of(shard, hash)) {
+		struct flight *f = container_of(node, struct flight, node);
+
+		if (f->is_part || f->hash != hash || !bytes_eq(f->key, key) ||
+		    !is_usable(f, &wish) || !is_near(f, part, ahead))
+			continue;
+		f->had_followers = true;
+		add_waiter(flight_ref(f), waiter);
+		found = true;
+		break;
+	}
+	pthread_mutex_unlock(&shard->lock);
+	return found;
 }
 
 const struct flight_result *
@@ -370,6 +460,17 @@ flight_overtaken(struct flight *f)
 	return overtaken;
 }
 
+/* Other bytes of the same representation: neither makes the other old. */
+static bool
+stand_side_by_side(const struct flight *a, const struct flight *b)
+{
+	const struct flight_result *x = &a->result, *y = &b->result;
+
+	return (cache_is_part(&x->meta) || cache_is_part(&y->meta)) &&
+	       cache_same_representation(
+		   &x->meta, x->length, &y->meta, y->length);
+}
+
 void
 flight_supersede(struct flight *f)
 {
@@ -381,7 +482,8 @@ flight_supersede(struct flight *f)
 		/* What has no head yet may be newer for all we know. */
 		if (o->serial < f->serial && o->hash == f->hash &&
 		    o->state == FLIGHT_HEADED && bytes_eq(o->key, f->key) &&
-		    bytes_eq(o->result.variant, f->result.variant))
+		    bytes_eq(o->result.variant, f->result.variant) &&
+		    !stand_side_by_side(o, f))
 			o->overtaken = true;
 	}
 	pthread_mutex_unlock(&shard->lock);

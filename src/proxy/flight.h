@@ -18,6 +18,7 @@
 
 #include "cache/admit.h"
 #include "http/head.h"
+#include "http/range.h"
 #include "larder/arena.h"
 #include "larder/store.h"
 #include "net/addr.h"
@@ -31,7 +32,9 @@ enum flight_kind {
 	FLIGHT_ERROR,	  /* there was no usable answer */
 };
 
-/* All views live in the flight's arena. */
+/* All views live in the flight's arena. Of a part (cache_is_part(&meta)) the
+ * form, the status and the length are those of the 200 that it is a part of;
+ * the blob holds the part alone. */
 struct flight_result {
 	enum flight_kind kind;
 	bool shared;	   /* not for its leader alone */
@@ -43,6 +46,7 @@ struct flight_result {
 	struct cache_meta meta;
 	struct bytes variant;
 	struct blob *blob; /* the flight's reference; NULL with ERROR */
+	uint64_t id;	   /* of REFRESHED: the stored object's */
 	uint64_t length;   /* announced, or STORE_UNKNOWN */
 	bool trailers;	   /* the origin has announced some */
 	struct bytes trailer_names;
@@ -61,15 +65,19 @@ struct flight {
 	enum flight_state state; /* ditto */
 	bool listed;		 /* ditto */
 	bool joinable;		 /* constant: others may find it */
-	uint64_t serial;	 /* constant: later ones have higher */
-	bool had_followers;	 /* ditto */
-	bool overtaken;		 /* by flight_invalidate(); ditto */
+	bool is_part;		 /* constant: it asks for this range alone: */
+	struct http_range_spec part;
+	bool rest;	    /* it goes on behind what was asked for */
+	uint64_t serial;    /* constant: later ones have higher */
+	bool had_followers; /* ditto */
+	bool overtaken;	    /* by flight_invalidate(); ditto */
 	struct flights *table;
 	uint64_t hash;
 	struct bytes key;
 	struct arena arena;
 	struct flight_result result;   /* set when state is HEADED or ENDED */
 	struct bytes trailers;	       /* set before the blob is whole */
+	struct cache_extent kept;      /* by the fetch: what was kept of it */
 	struct mailbox_note *forsaken; /* posted when nobody is interested */
 };
 
@@ -87,15 +95,26 @@ enum flight_role { FLIGHT_LEADS, FLIGHT_FOLLOWS };
 
 /*
  * Joins the flight that fetches key for a request like this, or leads a new
- * one. newest: only one whose head has not come yet will do. alone: a new one
- * that nobody else finds. FLIGHT_LEADS, FLIGHT_FOLLOWS or LARDER_NOMEM.
+ * one. part: only one that asks for exactly this range will do; NULL: one that
+ * asks for the whole. newest: only one whose head has not come yet will do.
+ * alone: a new one that nobody else finds. FLIGHT_LEADS, FLIGHT_FOLLOWS or
+ * LARDER_NOMEM.
  */
 int flight_join(struct flights *table, struct bytes key,
-    const struct cache_request *request, bool newest, bool alone,
-    struct arena *scratch, struct flight_waiter *waiter);
+    const struct cache_request *request, const struct http_range_spec *part,
+    bool newest, bool alone, struct arena *scratch,
+    struct flight_waiter *waiter);
 
-/* Is such a flight on its way, so that another would be a waste? */
+/* Joins the flight that brings the whole, if the first byte of this range is
+ * there by now, or at most `ahead` bytes away. */
+bool flight_follow_whole(struct flights *table, struct bytes key,
+    const struct cache_request *request, const struct http_range_spec *part,
+    uint64_t ahead, struct arena *scratch, struct flight_waiter *waiter);
+
+/* Is a flight for the whole on its way, so that another would be a waste? */
 bool flight_is_asking(struct flights *table, struct bytes key);
+/* Is one that goes on behind what was asked for? */
+bool flight_is_resting(struct flights *table, struct bytes key);
 
 /* The result if there is one, else NULL: the waiter's note follows. */
 const struct flight_result *flight_result(struct flight_waiter *waiter);
@@ -121,7 +140,8 @@ void flight_invalidate(
     struct flights *table, struct bytes key, const struct flight *but);
 bool flight_overtaken(struct flight *flight);
 /* flight's response is stored now: those of the same variant that were begun
- * before it, and are still on their way, are overtaken. */
+ * before it, and are still on their way, are overtaken; but not other parts of
+ * the same representation. */
 void flight_supersede(struct flight *flight);
 
 /* For a while, requests for key need not wait for each other: its responses

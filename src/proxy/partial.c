@@ -202,7 +202,9 @@ partial_answer(struct exchange *x, struct http_out *out, struct bytes *fields)
 
 	if (x->status != 200 || x->head.method != HTTP_GET ||
 	    !x->request.ranged || x->decision.action == CACHE_PASS ||
-	    x->length == STORE_UNKNOWN ||
+	    x->length == STORE_UNKNOWN)
+		return false;
+	if (!x->range_judged &&
 	    !cache_if_range(&x->head, x->meta->etag, x->meta->last_modified,
 		x->meta->date, worker_now(x->w)))
 		return false;

@@ -115,24 +115,37 @@ out_of_memory(struct fetch *f)
 	fetch_fail(f, 502, "no-memory", "The origin's head is too large.");
 }
 
+static struct bytes
+stored_variant(struct fetch *f, const struct cache_admission *admission)
+{
+	if (!cache_is_part(&admission->meta))
+		return admission->variant;
+	return cache_part_variant(
+	    &admission->meta, admission->variant, &f->arena);
+}
+
 static int
 create_blob(
     struct fetch *f, const struct cache_admission *admission, struct bytes form)
 {
+	const struct cache_extent *part = &admission->meta.part;
+	bool is_part = cache_is_part(&admission->meta);
 	struct bytes meta = cache_meta_encode(&admission->meta, &f->arena);
+	struct bytes variant = stored_variant(f, admission);
 	struct store_new new = {
 	    .key = f->key,
-	    .variant = admission->variant,
+	    .variant = variant,
 	    .meta = meta,
 	    .head = form,
 	    .expires = admission->expires,
-	    .body_size = f->body.framing == HTTP_BODY_LENGTH ? f->body.left
-			 : f->body.framing == HTTP_BODY_NONE ? 0
-							     : STORE_UNKNOWN,
+	    .body_size = is_part ? part->to - part->from
+			 : f->body.framing == HTTP_BODY_LENGTH ? f->body.left
+			 : f->body.framing == HTTP_BODY_NONE   ? 0
+							       : STORE_UNKNOWN,
 	    .storable = admission->store,
 	};
 
-	if (meta.p == NULL)
+	if (meta.p == NULL || variant.p == NULL)
 		return LARDER_NOMEM;
 	return store_create(proxy_store(f->w->proxy), &new, &f->blob);
 }
@@ -155,7 +168,10 @@ drop_superseded(struct fetch *f)
 	/* Nor does one that the request provoked. */
 	if (f->cache_request.odd && f->response.status >= 400)
 		return;
-	drop_chosen(f);
+	if (f->action == CACHE_COMPLETE)
+		part_drop(f);
+	else
+		drop_chosen(f);
 }
 
 static bool
@@ -166,27 +182,28 @@ stale_may_stand_in(const struct fetch *f)
 		   &f->stored[f->chosen].meta, f->response_time, &f->policy);
 }
 
-static void
-publish_response(struct fetch *f, struct cache_admission *admission)
+void
+reply_publish(
+    struct fetch *f, struct cache_admission *admission, struct bytes form)
 {
+	bool is_part = cache_is_part(&admission->meta);
 	struct flight_result result = {
 	    .kind = FLIGHT_RESPONSE,
 	    .shared = admission->store,
 	    .stored = admission->store,
-	    .status = f->response.status,
-	    .length = announced_length(f),
-	    .trailers = f->body.framing == HTTP_BODY_CHUNKED &&
+	    .status = is_part ? admission->meta.status : f->response.status,
+	    .length =
+		is_part ? admission->meta.part.complete : announced_length(f),
+	    .trailers = !is_part && f->body.framing == HTTP_BODY_CHUNKED &&
 			http_has(&f->response, HTTP_F_TRAILER),
 	};
-	struct bytes form = cache_head_form(
-	    &f->response, admission->store, f->response_time, &f->arena);
 
 	if (form.p == NULL || create_blob(f, admission, form) < 0 ||
 	    !copy_admission(&result, &f->flight->arena, admission, form)) {
 		out_of_memory(f);
 		return;
 	}
-	if (admission->store && cache_form_strips(&f->response))
+	if (admission->store && !is_part && cache_form_strips(&f->response))
 		result.own_form = cache_head_form(
 		    &f->response, false, f->response_time, &f->flight->arena);
 	if (result.trailers)
@@ -214,10 +231,11 @@ is_head_of_stored(const struct fetch *f)
 	       f->chosen >= 0 && !f->cache_request.authorized;
 }
 
-static void
-on_response(struct fetch *f)
+void
+reply_on_response(struct fetch *f)
 {
 	struct cache_admission admission;
+	struct bytes form;
 
 	if (cache_admit(&f->cache_request, &f->response, f->request_time,
 		f->response_time, &f->policy, &f->arena, &admission) < 0) {
@@ -231,12 +249,14 @@ on_response(struct fetch *f)
 	else if (!admission.store && !is_head_of_stored(f))
 		drop_superseded(f);
 	/* What says something about those who would have shared it. */
-	if (f->flight->joinable && !admission.store &&
+	if (f->flight->joinable && !f->flight->is_part && !admission.store &&
 	    f->response.status < 500 && !f->cache_request.odd)
 		flight_mark_private(
 		    proxy_flights(f->w->proxy), f->key, f->response_time);
 	reply_invalidate(f);
-	publish_response(f, &admission);
+	form = cache_head_form(
+	    &f->response, admission.store, f->response_time, &f->arena);
+	reply_publish(f, &admission, form);
 }
 
 /* ---- 304 -------------------------------------------------------------- */
@@ -260,6 +280,7 @@ publish_refreshed(struct fetch *f, struct bytes form,
 	    .stored = admission->store,
 	    .status = f->stored[f->chosen].meta.status,
 	    .length = f->stored[f->chosen].body_size,
+	    .id = f->records[f->chosen].id,
 	};
 
 	set_peer(f, &result);
@@ -278,12 +299,13 @@ update_stored(
     struct fetch *f, struct bytes form, const struct cache_admission *admission)
 {
 	struct bytes meta = cache_meta_encode(&admission->meta, &f->arena);
+	struct bytes variant = stored_variant(f, admission);
 
-	if (!admission->store || meta.p == NULL)
+	if (!admission->store || meta.p == NULL || variant.p == NULL)
 		drop_chosen(f);
 	else
 		store_move(f->w->view, f->key, f->records[f->chosen].id,
-		    admission->variant, meta, form, admission->expires);
+		    variant, meta, form, admission->expires);
 }
 
 void
@@ -302,7 +324,7 @@ reply_merge(struct fetch *f)
 	if (err == 0)
 		update_stored(f, form, &admission);
 	if (f->response.status != 304)
-		on_response(f);
+		reply_on_response(f);
 	else if (err < 0)
 		drop_and_ask_again(f);
 	else
@@ -334,6 +356,11 @@ on_not_modified(struct fetch *f)
 	int chosen = cache_select_304(
 	    &f->response, f->stored, f->stored_count, f->chosen);
 
+	/* A part whose validator is weak could be joined wrongly once its date
+	 * has changed. */
+	if (chosen >= 0 && cache_is_part(&f->stored[chosen].meta) &&
+	    !cache_is_strong(&f->stored[chosen].meta))
+		chosen = -1;
 	if (chosen >= 0)
 		f->chosen = chosen;
 	if (chosen < 0 || begin_merging(f) != 0)
@@ -347,7 +374,7 @@ on_head_of_stored(struct fetch *f)
 		drop_chosen(f);
 	else if (begin_merging(f) == 0)
 		return;
-	on_response(f);
+	reply_on_response(f);
 }
 
 /*
@@ -390,13 +417,17 @@ reply_on_head(struct fetch *f)
 	if (f->response.status == 304 && f->action == CACHE_REVALIDATE &&
 	    !f->unconditional)
 		on_not_modified(f);
+	else if (f->action == CACHE_COMPLETE && !f->unconditional)
+		part_on_head(f);
 	else if (f->response.status == 304 && !f->conditional &&
 		 http_method_safe(f->request.method))
 		fetch_fail(f, 502, "bad-answer",
 		    "The origin says that nothing has changed, without having "
 		    "been asked so.");
+	else if (f->action == CACHE_PART && !f->unconditional)
+		part_on_head(f);
 	else if (is_head_of_stored(f))
 		on_head_of_stored(f);
 	else
-		on_response(f);
+		reply_on_response(f);
 }

@@ -74,11 +74,59 @@ meta_comes_back_or_is_damaged(void **state)
 	arena_release(&a);
 }
 
+/* RFC 9111 3.3: from, to and the complete length. */
+static void
+a_part_says_which(void **state)
+{
+	static const struct {
+		struct cache_extent part;
+		bool good;
+	} rows[] = {
+	    {{0, 1, 2}, true},
+	    {{1, 2, 2}, true},
+	    {{0, 1, INT64_MAX}, true},
+	    {{INT64_MAX - 1, INT64_MAX, INT64_MAX}, true},
+	    {{0, 2, 2}, false},
+	    {{2, 2, 3}, false},
+	    {{3, 2, 4}, false},
+	    {{0, 3, 2}, false},
+	    {{0, 1, (uint64_t)INT64_MAX + 1}, false},
+	    {{UINT64_MAX, 1, 2}, false},
+	};
+	struct cache_meta again;
+	struct arena a;
+
+	(void)state;
+	arena_init(&a, 1 << 16);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct cache_meta m = {.status = 200,
+		    .last_modified = HTTP_DATE_INVALID,
+		    .etag = BYTES("\"a\""),
+		    .part = rows[i].part};
+		struct bytes b = cache_meta_encode(&m, &a);
+
+		row_check(i, "part",
+		    (cache_meta_decode(b, &again) == 0) == rows[i].good);
+		if (!rows[i].good)
+			continue;
+		assert_int_equal(again.part.from, m.part.from);
+		assert_int_equal(again.part.to, m.part.to);
+		assert_int_equal(again.part.complete, m.part.complete);
+		assert_true(bytes_eq(again.etag, m.etag));
+		for (size_t n = 0; n < b.n; n++)
+			assert_int_equal(
+			    cache_meta_decode((struct bytes){b.p, n}, &again),
+			    LARDER_DAMAGED);
+	}
+	arena_release(&a);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(meta_comes_back_or_is_damaged),
+	    cmocka_unit_test(a_part_says_which),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

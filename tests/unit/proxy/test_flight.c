@@ -93,7 +93,7 @@ join(struct fixture *f, struct seat *s, const struct http_head *head,
 	mailbox_note_init(&s->note, f->box, on_note, s);
 	s->waiter.note = &s->note;
 	cache_request_init(&request, head);
-	return flight_join(f->table, BYTES("http://a/"), &request, newest,
+	return flight_join(f->table, BYTES("http://a/"), &request, NULL, newest,
 	    alone, &f->arena, &s->waiter);
 }
 

@@ -292,6 +292,74 @@ test_ranges(void **state)
 	fixture_free(f);
 }
 
+/* What ends short is found as what it is, and never ends well for who was
+ * promised more. */
+static void
+test_commit_as(void **state)
+{
+	static const struct {
+		uint64_t announced;
+		size_t n;
+	} rows[] = {{9 * MIB, 3 * MIB + 5}, {9 * MIB, 70000}, {200000, 70000},
+	    {STORE_UNKNOWN, 70000}, {STORE_UNKNOWN, 3 * MIB}};
+	struct fixture *f = fixture_new(64 * MIB, MIB);
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct blob *blob =
+		    create(f, "k", "whole", "h", rows[i].announced);
+		struct follower w = {f, blob, 7, 0, 0, 1};
+		struct store_found found;
+		size_t n = rows[i].n;
+		char *body = malloc(n);
+		pthread_t thread;
+		uint64_t got;
+
+		pthread_create(&thread, NULL, follow, &w);
+		fill(body, n, 7, 0);
+		append_all(blob, body, n);
+		assert_int_equal(
+		    blob_commit_as(blob, BYTES("part"), BYTES("less")), 0);
+		pthread_join(thread, NULL);
+		assert_int_equal(w.err, LARDER_CLOSED);
+		assert_int_equal(w.got, n);
+		assert_int_equal(read_blob(f, f->view, blob, 7, 5, n, &got), 0);
+		assert_int_equal(got, n - 5);
+		assert_int_equal(blob_commit(blob), LARDER_CLOSED);
+		blob_unref(&blob);
+		fixture_reopen(f);
+		assert_int_equal(get(f, "k", "part", 7, n), 0);
+		assert_int_equal(get(f, "k", "whole", 7, n), LARDER_ABSENT);
+		arena_reset(&f->arena);
+		assert_int_equal(
+		    store_find(f->view, BYTES("k"), &f->arena, &found), 0);
+		assert_true(bytes_eq(found.records[0].meta, BYTES("less")));
+		free(body);
+	}
+	fixture_free(f);
+}
+
+static void
+test_commit_as_refused(void **state)
+{
+	struct fixture *f = fixture_new(64 * MIB, MIB);
+	struct blob *blob = create(f, "k", "", "h", 100);
+
+	(void)state;
+	assert_int_equal(
+	    blob_commit_as(blob, BYTES("v"), BYTES("m")), LARDER_INVALID);
+	blob_append(blob, "abc", 3);
+	blob_forgo(blob);
+	assert_int_equal(
+	    blob_commit_as(blob, BYTES("v"), BYTES("m")), LARDER_INVALID);
+	blob_abort(blob, LARDER_CLOSED);
+	assert_int_equal(
+	    blob_commit_as(blob, BYTES("v"), BYTES("m")), LARDER_INVALID);
+	blob_unref(&blob);
+	assert_int_equal(get(f, "k", "v", 0, 3), LARDER_ABSENT);
+	fixture_free(f);
+}
+
 int
 main(void)
 {
@@ -302,6 +370,8 @@ main(void)
 	    cmocka_unit_test(test_faults),
 	    cmocka_unit_test(test_small_faults),
 	    cmocka_unit_test(test_ranges),
+	    cmocka_unit_test(test_commit_as),
+	    cmocka_unit_test(test_commit_as_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -97,7 +97,7 @@ test_variants(void **state)
 		assert_int_equal(
 		    store_find(f->view, BYTES("key"), &f->arena, &found), 0);
 		assert_int_equal(found.count, STORE_VARIANTS_MAX);
-		assert_true(bytes_eq(found.records[0].variant, BYTES("v18")));
+		assert_true(bytes_eq(found.records[0].variant, BYTES("v34")));
 		assert_int_equal(get(f, "key", "v2", 2, 1002), LARDER_ABSENT);
 		assert_int_equal(get(f, "key", "v3", 3, 1003), 0);
 		fixture_reopen(f);

@@ -1,0 +1,251 @@
+/*
+ * What a fetch for a range makes of its answer, and what becomes of stored
+ * parts (RFC 9111 3.3, 3.4).
+ *
+ * What always holds
+ *   - A part is stored, and joined with others, only if it is exactly what was
+ *     asked for; anything else passes, or is asked for anew as a whole.
+ *   - What is newer drops what it contradicts, and what it contains.
+ */
+#include "cache/etag.h"
+#include "cache/validate.h"
+#include "http/date.h"
+#include "larder/check.h"
+#include "proxy/exchange.h"
+#include "proxy/fetch.h"
+
+/* What a body that ends short must have to be worth keeping. */
+#define KEEP_MIN (64u * 1024)
+
+/* ---- the answer to a client's own range --------------------------------- */
+
+/* Without a strong validator it can only stand for itself while it is fresh.
+ */
+static bool
+is_worth_storing(const struct cache_meta *m)
+{
+	return cache_is_strong(m) ||
+	       (!(m->flags & CACHE_HEURISTIC) && m->lifetime > m->initial_age);
+}
+
+static bool
+is_all(const struct cache_extent *e)
+{
+	return e->from == 0 && e->to == e->complete;
+}
+
+/* 206: as a part if it may be, else it is for this client alone. */
+static void
+on_partial(struct fetch *f)
+{
+	struct cache_admission admission;
+	struct cache_extent extent;
+	struct http_head head;
+	struct bytes form;
+
+	if (cache_part_extent(&f->part, &f->response, &extent) < 0 ||
+	    cache_part_head(&f->response, &f->arena, &head) < 0 ||
+	    cache_admit(&f->cache_request, &head, f->request_time,
+		f->response_time, &f->policy, &f->arena, &admission) < 0 ||
+	    !admission.store || !is_worth_storing(&admission.meta)) {
+		reply_on_response(f);
+		return;
+	}
+	admission.meta.part =
+	    is_all(&extent) ? (struct cache_extent){0} : extent;
+	form = cache_head_form(&head, true, f->response_time, &f->arena);
+	reply_publish(f, &admission, form);
+}
+
+/* ---- the answer for a gap ----------------------------------------------- */
+
+/* Is the answer of the representation that is stored? What does not say so is
+ * not. */
+static bool
+is_of_stored(const struct fetch *f, const struct cache_extent *extent)
+{
+	const struct cache_stored *s = &f->stored[f->chosen];
+	struct bytes etag = http_value(&f->response, HTTP_F_ETAG);
+
+	if (extent->complete != s->body_size)
+		return false;
+	if (s->meta.etag.n > 0)
+		return http_count(&f->response, HTTP_F_ETAG) == 1 &&
+		       bytes_eq(etag, s->meta.etag);
+	return etag.p == NULL &&
+	       http_date_parse(http_value(&f->response, HTTP_F_LAST_MODIFIED),
+		   f->response_time) == s->meta.last_modified;
+}
+
+void
+part_drop(struct fetch *f)
+{
+	for (unsigned i = 0; i < f->stored_count; i++)
+		if ((int)i == f->chosen ||
+		    (cache_is_part(&f->stored[i].meta) &&
+			bytes_eq(f->stored[i].variant,
+			    f->stored[f->chosen].variant)))
+			store_remove(
+			    proxy_store(f->w->proxy), f->key, f->records[i].id);
+}
+
+static bool
+fills_gap(struct fetch *f)
+{
+	struct cache_admission admission;
+	struct cache_extent extent;
+	struct bytes form;
+
+	if (cache_part_extent(&f->part, &f->response, &extent) < 0 ||
+	    !is_of_stored(f, &extent) ||
+	    cache_freshen(&f->cache_request, f->stored_form,
+		&f->stored[f->chosen], &f->response, f->request_time,
+		f->response_time, &f->policy, &f->arena, &form, &admission) < 0)
+		return false;
+	admission.meta.part = extent;
+	reply_publish(f, &admission, form);
+	return true;
+}
+
+static void
+on_gap(struct fetch *f)
+{
+	int status = f->response.status;
+
+	if (status == 206 && fills_gap(f))
+		return;
+	/* A failing origin says nothing of what is stored. */
+	if (f->begun && status >= 500) {
+		fetch_fail(f, 502, "gap", "The origin failed in the middle.");
+	} else if (f->begun) {
+		part_drop(f);
+		fetch_fail(f, 502, "changed",
+		    "The origin has another representation by now.");
+	} else if (status == 200 || status >= 500) {
+		reply_on_response(f);
+	} else {
+		part_drop(f);
+		/* Its body is not read. */
+		f->reusable = false;
+		http_body_release(&f->body);
+		fetch_ask_again(f);
+	}
+}
+
+void
+part_on_head(struct fetch *f)
+{
+	if (f->action == CACHE_COMPLETE)
+		on_gap(f);
+	else if (f->response.status == 206)
+		on_partial(f);
+	else
+		reply_on_response(f);
+}
+
+/* ---- what ends short ---------------------------------------------------- */
+
+bool
+part_keep(struct fetch *f)
+{
+	const struct flight_result *r = &f->flight->result;
+	struct cache_meta meta = r->meta;
+	struct bytes variant, bytes;
+	uint64_t n = blob_size(f->blob, NULL), size = r->length;
+
+	if (!r->stored || r->status != 200 || r->length == STORE_UNKNOWN ||
+	    !cache_is_strong(&meta) || blob_is_window(f->blob) ||
+	    flight_overtaken(f->flight))
+		return false;
+	if (cache_is_part(&meta))
+		size = meta.part.to - meta.part.from;
+	if (n < KEEP_MIN || n >= size || r->length > INT64_MAX)
+		return false;
+	meta.part.to = meta.part.from + n;
+	meta.part.complete = r->length;
+	variant = cache_part_variant(&meta, r->variant, &f->arena);
+	bytes = cache_meta_encode(&meta, &f->arena);
+	if (variant.p == NULL || bytes.p == NULL ||
+	    blob_commit_as(f->blob, variant, bytes) < 0)
+		return false;
+	f->flight->kept = meta.part;
+	part_tidy(f);
+	return true;
+}
+
+/* ---- what it makes old -------------------------------------------------- */
+
+static bool
+is_within(const struct cache_stored *s, const struct cache_stored *in)
+{
+	const struct cache_extent *a = &s->meta.part, *b = &in->meta.part;
+
+	if (!cache_is_part(&in->meta))
+		return true;
+	return cache_is_part(&s->meta) && a->from >= b->from && a->to <= b->to;
+}
+
+static bool
+is_same(const struct cache_stored *a, const struct cache_stored *b)
+{
+	return cache_same_representation(
+	    &a->meta, a->body_size, &b->meta, b->body_size);
+}
+
+/* mine has just been stored, s is another one with the same selecting fields;
+ * *others: parts of the same representation that stay. */
+static bool
+must_go(const struct cache_stored *s, const struct cache_stored *mine,
+    unsigned *others)
+{
+	if (!cache_is_part(&s->meta) && !cache_is_part(&mine->meta))
+		return false;
+	if (!is_same(s, mine))
+		return s->meta.date <= mine->meta.date;
+	if (is_within(s, mine))
+		return true;
+	return cache_is_part(&s->meta) && ++*others >= CACHE_PARTS_MAX;
+}
+
+static struct cache_stored
+stored_as(const struct fetch *f)
+{
+	const struct flight_result *r = &f->flight->result;
+	struct cache_stored s = {
+	    .meta = r->meta, .variant = r->variant, .body_size = r->length};
+
+	if (f->flight->kept.to > 0)
+		s.meta.part = f->flight->kept;
+	if (s.body_size == STORE_UNKNOWN)
+		s.body_size = blob_size(f->blob, NULL);
+	return s;
+}
+
+void
+part_tidy(struct fetch *f)
+{
+	struct cache_stored mine = stored_as(f), s;
+	struct store_found found;
+	struct bytes own = mine.variant;
+	unsigned others = 0;
+
+	if (cache_is_part(&mine.meta))
+		own = cache_part_variant(&mine.meta, mine.variant, &f->arena);
+	/* Newest first. */
+	if (own.p == NULL ||
+	    store_find(f->w->view, f->key, &f->arena, &found) != 0)
+		return;
+	for (unsigned i = 0; i < found.count; i++) {
+		const struct store_record *r = &found.records[i];
+
+		if (cache_stored_decode(r->meta, r->variant, r->body_size, &s) <
+			0 ||
+		    !bytes_eq(s.variant, mine.variant))
+			continue;
+		/* Itself, or what has come in its place. */
+		if (bytes_eq(r->variant, own))
+			continue;
+		if (must_go(&s, &mine, &others))
+			store_remove(proxy_store(f->w->proxy), f->key, r->id);
+	}
+}
