@@ -22,25 +22,16 @@ struct accepted {
 	bool no_identity;
 };
 
+/* Under either name (RFC 9110 8.4.1.3). */
 static int
 gzip_weight(const struct http_head *head)
 {
-	struct http_list list;
-	struct bytes element, name;
-	int weight, other = -1, any = -1;
+	int weight = http_coding_weight(head, BYTES("gzip"));
 
-	http_list_init(&list, head, HTTP_F_ACCEPT_ENCODING);
-	while (http_list_next(&list, &element)) {
-		if (!http_weighted(element, &name, &weight))
-			continue;
-		if (bytes_ieq(name, BYTES("gzip")))
-			return weight;
-		if (bytes_ieq(name, BYTES("x-gzip")))
-			other = weight;
-		else if (any < 0 && bytes_eq(name, BYTES("*")))
-			any = weight;
-	}
-	return other >= 0 ? other : any;
+	/* As that of "*": the other name may say more. */
+	if (weight == http_coding_weight(head, BYTES("*")))
+		weight = http_coding_weight(head, BYTES("x-gzip"));
+	return weight;
 }
 
 static int

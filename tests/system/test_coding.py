@@ -222,6 +222,34 @@ def test_slow_clients_cost_little_each(make, origin, path, coding):
     assert grown < 20 * 400 * 1024, f"{grown / 20 / 1024:.0f} KiB each"
 
 
+@pytest.mark.skipif(sanitized(), reason="a sanitizer's memory is its own")
+def test_coders_of_a_worker_are_bounded(make, origin, path):
+    """128 MiB: then text goes out plain, and who refuses that is told to come again."""
+    larder = make({"workers": 1, "cache": {"size": "1G", "memory": "1M"},
+                   "limits": {"client_share": 100}, "timeouts": {"idle": "120s"}})
+    body = prose(8 * MIB)
+    url = origin.on(path, Reply(body, fields=TEXT))
+    assert larder.get(url, timeout=60).body == body
+    before, codings, clients = larder.rss(), [], []
+    for _ in range(700):
+        client = larder.client(timeout=60, receive_buffer=16384)
+        client.send_head("GET", url, {"Accept-Encoding": "zstd"})
+        head = client.final_head()
+        assert head.status == 200 and head.get("Vary") == "Accept-Encoding"
+        codings.append(head.get("Content-Encoding"))
+        clients.append(client)
+    grown = larder.rss() - before
+    coded = codings.count("zstd")
+    assert 400 < coded < 650 and codings == ["zstd"] * coded + [None] * (700 - coded)
+    assert grown < 200 * MIB, f"grew by {grown / MIB:.0f} MiB"
+    answer = larder.get(url, {"Accept-Encoding": "zstd, identity;q=0"})
+    assert answer.status == 503 and "Retry-After" in answer
+    for client in clients:
+        client.close()
+    wait_for(lambda: larder.get(url, {"Accept-Encoding": "zstd"}, timeout=60)
+             .get("Content-Encoding") == "zstd", 20, 0.2, "the memory to come back")
+
+
 @pytest.mark.parametrize("coding", ["gzip", "zstd"])
 @pytest.mark.parametrize("damage", ["cut", "changed", "more"])
 def test_damaged_coding_is_never_ended_as_if_whole(make, origin, path, coding, damage):
