@@ -155,6 +155,7 @@ fetch_finish(struct fetch *f)
 			part_tidy(f);
 	}
 	flight_end(f->flight);
+	part_rest(f);
 	fetch_end(f);
 }
 

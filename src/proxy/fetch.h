@@ -55,6 +55,7 @@ struct fetch {
 	bool background;    /* for the cache alone */
 	bool unconditional; /* a 304 did not fit: ask for the whole */
 	bool conditional;   /* a 304 may come: larder or the client asks */
+	struct bytes raw;   /* the request as it came */
 	struct http_head request;
 	struct cache_request cache_request;
 	struct cache_policy policy;
@@ -101,6 +102,12 @@ struct fetch {
  */
 int fetch_start(struct exchange *x, struct flight *flight, bool background);
 
+/* Goes on, for the cache alone, with a part of what `from` has brought a part
+ * of; found and chosen: what is stored of it. LARDER_NOMEM, also where somebody
+ * else is at it. */
+int fetch_start_rest(struct fetch *from, const struct store_found *found,
+    int chosen, const struct http_range_spec *part);
+
 /* The leader has gone; others may still read. */
 void fetch_leader_left(struct fetch *f);
 
@@ -120,6 +127,9 @@ void part_on_head(struct fetch *f);
 bool part_keep(struct fetch *f);
 /* f's response is stored now: what it makes old, or superfluous, goes. */
 void part_tidy(struct fetch *f);
+/* What is missing around a part that f has brought is fetched, too, if the rule
+ * says so. */
+void part_rest(struct fetch *f);
 /* The stored parts that f was to complete are of the past. */
 void part_drop(struct fetch *f);
 

@@ -274,6 +274,15 @@ flight_is_asking(struct flights *table, struct bytes key)
 	return asking;
 }
 
+void
+flight_mark_rest(struct flight *f)
+{
+	struct shard *shard = lock_of(f);
+
+	f->rest = true;
+	pthread_mutex_unlock(&shard->lock);
+}
+
 bool
 flight_is_resting(struct flights *table, struct bytes key)
 {

@@ -67,7 +67,7 @@ struct flight {
 	bool joinable;		 /* constant: others may find it */
 	bool is_part;		 /* constant: it asks for this range alone: */
 	struct http_range_spec part;
-	bool rest;	    /* it goes on behind what was asked for */
+	bool rest; /* it goes on behind what was asked for; under the lock */
 	uint64_t serial;    /* constant: later ones have higher */
 	bool had_followers; /* ditto */
 	bool overtaken;	    /* by flight_invalidate(); ditto */
@@ -113,6 +113,7 @@ bool flight_follow_whole(struct flights *table, struct bytes key,
 
 /* Is a flight for the whole on its way, so that another would be a waste? */
 bool flight_is_asking(struct flights *table, struct bytes key);
+void flight_mark_rest(struct flight *flight);
 /* Is one that goes on behind what was asked for? */
 bool flight_is_resting(struct flights *table, struct bytes key);
 

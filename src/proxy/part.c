@@ -221,31 +221,113 @@ stored_as(const struct fetch *f)
 	return s;
 }
 
+/* What is stored under f's key, decoded; newest first. Others than those of
+ * f's selecting fields are left out. False: nothing, or no memory. */
+static bool
+look_around(struct fetch *f, struct store_found *found,
+    struct cache_stored **stored, struct bytes selecting)
+{
+	unsigned n = 0;
+
+	if (store_find(f->w->view, f->key, &f->arena, found) != 0)
+		return false;
+	*stored = arena_alloc(&f->arena, found->count * sizeof(**stored));
+	if (*stored == NULL)
+		return false;
+	for (unsigned i = 0; i < found->count; i++) {
+		struct store_record *r = &found->records[i];
+
+		if (cache_stored_decode(
+			r->meta, r->variant, r->body_size, &(*stored)[n]) < 0 ||
+		    !bytes_eq((*stored)[n].variant, selecting))
+			continue;
+		found->records[n++] = *r;
+	}
+	found->count = n;
+	return n > 0;
+}
+
+/* The variant under which the store has it. */
+static struct bytes
+own_variant(struct fetch *f, const struct cache_stored *mine)
+{
+	if (!cache_is_part(&mine->meta))
+		return mine->variant;
+	return cache_part_variant(&mine->meta, mine->variant, &f->arena);
+}
+
 void
 part_tidy(struct fetch *f)
 {
-	struct cache_stored mine = stored_as(f), s;
+	struct cache_stored mine = stored_as(f), *stored;
+	struct bytes own = own_variant(f, &mine);
 	struct store_found found;
-	struct bytes own = mine.variant;
 	unsigned others = 0;
 
-	if (cache_is_part(&mine.meta))
-		own = cache_part_variant(&mine.meta, mine.variant, &f->arena);
-	/* Newest first. */
-	if (own.p == NULL ||
-	    store_find(f->w->view, f->key, &f->arena, &found) != 0)
+	if (own.p == NULL || !look_around(f, &found, &stored, mine.variant))
 		return;
 	for (unsigned i = 0; i < found.count; i++) {
-		const struct store_record *r = &found.records[i];
-
-		if (cache_stored_decode(r->meta, r->variant, r->body_size, &s) <
-			0 ||
-		    !bytes_eq(s.variant, mine.variant))
-			continue;
 		/* Itself, or what has come in its place. */
-		if (bytes_eq(r->variant, own))
+		if (bytes_eq(found.records[i].variant, own))
 			continue;
-		if (must_go(&s, &mine, &others))
-			store_remove(proxy_store(f->w->proxy), f->key, r->id);
+		if (must_go(&stored[i], &mine, &others))
+			store_remove(proxy_store(f->w->proxy), f->key,
+			    found.records[i].id);
 	}
+}
+
+/* ---- the rest ----------------------------------------------------------- */
+
+/* The first gap in all of it. */
+static bool
+first_gap(const struct cache_stored *stored, unsigned count, int chosen,
+    struct http_range_spec *out)
+{
+	struct cache_cover cover;
+	uint64_t size = stored[chosen].body_size;
+
+	cache_cover(stored, count, chosen, 0, size, &cover);
+	for (unsigned i = 0; i < cover.count; i++) {
+		const struct cache_piece *p = &cover.pieces[i];
+
+		if (p->at >= 0)
+			continue;
+		*out = (struct http_range_spec){.first = p->from,
+		    .last = p->to == size ? UINT64_MAX : p->to - 1};
+		return true;
+	}
+	return false;
+}
+
+static bool
+may_go_on(struct fetch *f)
+{
+	const struct flight_result *r = &f->flight->result;
+
+	return f->policy.fetch_whole && r->kind == FLIGHT_RESPONSE &&
+	       r->stored && cache_is_part(&r->meta) &&
+	       cache_is_strong(&r->meta) && !blob_is_window(f->blob) &&
+	       r->length <= f->conf->cache_max_object && !f->w->draining &&
+	       !flight_overtaken(f->flight) &&
+	       !flight_is_resting(proxy_flights(f->w->proxy), f->key);
+}
+
+void
+part_rest(struct fetch *f)
+{
+	struct cache_stored mine, *stored;
+	struct http_range_spec gap;
+	struct store_found found;
+	struct bytes own;
+
+	if (f->blob == NULL || !may_go_on(f))
+		return;
+	mine = stored_as(f);
+	own = own_variant(f, &mine);
+	if (own.p == NULL || !look_around(f, &found, &stored, mine.variant))
+		return;
+	for (unsigned i = 0; i < found.count; i++)
+		if (bytes_eq(found.records[i].variant, own) &&
+		    first_gap(stored, found.count, (int)i, &gap))
+			(void)fetch_start_rest(f, &found, (int)i, &gap);
 }

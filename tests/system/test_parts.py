@@ -388,6 +388,28 @@ def test_little_is_not_kept(larder, origin, path):
     assert ranges_asked(origin, path) == [None, None]
 
 
+def test_the_rest_is_fetched_behind_a_range(make, origin, path):
+    """rule { fetch_whole = true }: once the range is there, all of it comes."""
+    larder = make(extra='rule { match = "*"  fetch_whole = true }')
+    body = pattern(3 * MiB)
+    url = origin.on(path, Resource(body, CC, '"v1"'))
+    answer = larder.get(url, {"Range": "bytes=1000000-1099999"})
+    assert answer.status == 206 and answer.body == body[1000000:1100000]
+    wait_for(lambda: origin.count(path) == 3)
+    assert ranges_asked(origin, path)[1:] == ["bytes=0-999999", "bytes=1100000-"]
+    wait_for(lambda: larder.get(url, {"Range": "bytes=-1"}).hit)
+    answer = larder.get(url)
+    assert answer.hit and digest(answer.body) == digest(body)
+    assert origin.count(path) == 3
+
+
+def test_the_rest_is_not_fetched_without_the_rule(larder, origin, path):
+    url = origin.on(path, Resource(pattern(200_000), CC, '"v1"'))
+    larder.get(url, {"Range": "bytes=1000-1999"})
+    assert not larder.get(url, {"Range": "bytes=3000-3999"}).hit
+    assert origin.count(path) == 2
+
+
 # -- all of it, at random ------------------------------------------------------
 
 class Model:
