@@ -3,6 +3,8 @@
  */
 #include "cache/parts.h"
 
+#include <limits.h>
+
 #include "cache/decide.h"
 #include "cache/etag.h"
 #include "http/date.h"
@@ -240,6 +242,32 @@ cache_cover(const struct cache_stored *stored, unsigned count, int chosen,
 	}
 	if (out->gaps > CACHE_GAPS_MAX)
 		merge_gaps(out);
+}
+
+bool
+cache_neighbours(const struct cache_stored *stored, unsigned count, int at,
+    struct http_range *out)
+{
+	struct http_range r = extent_of(&stored[at]), o;
+	bool any = false;
+
+	if (count > CACHE_CANDIDATES_MAX)
+		count = CACHE_CANDIDATES_MAX;
+	for (unsigned i = 0; i < count; i++) {
+		o = extent_of(&stored[i]);
+		if ((int)i == at || !cache_is_part(&stored[i].meta) ||
+		    !joins(stored, i, at) || o.to < r.from || o.from > r.to ||
+		    (o.from >= r.from && o.to <= r.to) ||
+		    (o.to - o.from) / 2 > r.to - r.from)
+			continue;
+		r.from = o.from < r.from ? o.from : r.from;
+		r.to = o.to > r.to ? o.to : r.to;
+		any = true;
+		/* It reaches others now. */
+		i = UINT_MAX;
+	}
+	*out = r;
+	return any;
 }
 
 static bool

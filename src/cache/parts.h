@@ -77,6 +77,14 @@ void cache_cover(const struct cache_stored *stored, unsigned count, int chosen,
     uint64_t from, uint64_t to, struct cache_cover *out);
 
 /*
+ * Is stored[at], a part, to be made one with others that overlap it or touch
+ * it? Those no larger than twice what they join, so that what is copied stays a
+ * small multiple of what was stored. *out: what they are together.
+ */
+bool cache_neighbours(const struct cache_stored *stored, unsigned count, int at,
+    struct http_range *out);
+
+/*
  * The cover of what this request wants of a stored part's representation: a
  * range, or all of it. False: it cannot be had by completing (several ranges,
  * not all there; or there is no strong validator to complete by), and is not

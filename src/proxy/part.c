@@ -13,6 +13,7 @@
 #include "larder/check.h"
 #include "proxy/exchange.h"
 #include "proxy/fetch.h"
+#include "proxy/splice.h"
 
 /* What a body that ends short must have to be worth keeping. */
 #define KEEP_MIN (64u * 1024)
@@ -274,6 +275,13 @@ part_tidy(struct fetch *f)
 			store_remove(proxy_store(f->w->proxy), f->key,
 			    found.records[i].id);
 	}
+	if (!cache_is_part(&mine.meta) ||
+	    !look_around(f, &found, &stored, mine.variant))
+		return;
+	for (unsigned i = 0; i < found.count; i++)
+		if (bytes_eq(found.records[i].variant, own))
+			splice_begin(
+			    f->w, &found, stored, i, f->flight->result.form);
 }
 
 /* ---- the rest ----------------------------------------------------------- */

@@ -16,6 +16,7 @@
 #include "proxy/fetch.h"
 #include "proxy/guard.h"
 #include "proxy/orders.h"
+#include "proxy/splice.h"
 #include "proxy/tunnel.h"
 #include "proxy/worker.h"
 
@@ -146,6 +147,7 @@ abort_all(struct worker *w)
 	clients_abort_all(w);
 	tunnels_abort_all(w);
 	fetches_abort_all(w);
+	splices_abort_all(w);
 }
 
 static void
@@ -162,6 +164,7 @@ drain(struct worker *w, bool now)
 {
 	if (!w->draining) {
 		w->draining = true;
+		splices_abort_all(w);
 		clients_close_idle(w);
 		close_listeners(w);
 		loop_timer_start(&w->drain_timer, w->conf->drain_timeout);
@@ -283,6 +286,7 @@ worker_new(
 	list_init(&w->spare);
 	list_init(&w->fetches);
 	list_init(&w->tunnels);
+	list_init(&w->splices);
 	if ((err = loop_new(&w->loop, on_turn, w)) < 0 ||
 	    (err = mailbox_new(&w->mailbox, w->loop)) < 0 ||
 	    (err = resolver_new(&w->resolver, w->loop)) < 0 ||

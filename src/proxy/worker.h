@@ -63,6 +63,7 @@ struct worker {
 	unsigned spare_count;
 	struct list fetches; /* struct fetch.node: running in this loop */
 	struct list tunnels; /* struct tunnel.node */
+	struct list splices; /* struct splice.node */
 	size_t coding;	     /* bytes held by recode.c */
 
 	struct mailbox_note control; /* look at proxy's orders */

@@ -410,6 +410,42 @@ def test_the_rest_is_not_fetched_without_the_rule(larder, origin, path):
     assert origin.count(path) == 2
 
 
+def parts_of(larder, path):
+    listed = json.loads(larder.ctl("--json", "ls", f"*{path}", check=0).stdout)
+    return [o.get("part") for o in listed["objects"]]
+
+
+@pytest.mark.parametrize("step", [4_000, 300_000])
+def test_small_parts_become_one(larder, origin, path, step):
+    """On disk, without the origin; in the end they are the whole."""
+    size = 16 * step
+    body = pattern(size)
+    url = origin.on(path, Resource(body, CC, '"v1"'))
+    for at in range(0, size - step, step):
+        assert larder.get(url, {"Range": f"bytes={at}-{at + step - 1}"}).body == \
+            body[at:at + step]
+        wait_for(lambda: len(parts_of(larder, path)) <= 4, what="parts to be joined")
+    count = origin.count(path)
+    half = larder.get(url, {"Range": f"bytes=0-{size - step - 1}"})
+    assert half.hit and digest(half.body) == digest(body[:-step])
+    larder.get(url)
+    assert origin.count(path) == count + 1
+    whole = larder.get(url)
+    assert whole.hit and digest(whole.body) == digest(body)
+
+
+def test_two_halves_become_the_whole(larder, origin, path):
+    body = pattern(2 * MiB)
+    url = origin.on(path, Resource(body, CC, '"v1"'))
+    larder.get(url, {"Range": f"bytes=0-{MiB - 1}"})
+    larder.get(url, {"Range": f"bytes={MiB}-"})
+    wait_for(lambda: parts_of(larder, path) == [None], what="the whole")
+    larder.restart()
+    answer = larder.get(url)
+    assert answer.hit and digest(answer.body) == digest(body)
+    assert origin.count(path) == 2
+
+
 # -- all of it, at random ------------------------------------------------------
 
 class Model:

@@ -194,6 +194,46 @@ many_candidates_are_bounded(void **state)
 	assert_int_equal(out.pieces[0].to, 10);
 }
 
+/* Which ones are made one on disk, beside the first. */
+static void
+small_neighbours_are_joined(void **state)
+{
+	static const struct {
+		struct extent parts[5];
+		bool any;
+		struct extent all;
+	} rows[] = {
+	    {{{100, 200}}, false, {100, 200}},
+	    {{{100, 200}, {200, 300}}, true, {100, 300}},
+	    {{{100, 200}, {0, 100}}, true, {0, 200}},
+	    {{{100, 200}, {150, 300}}, true, {100, 300}},
+	    {{{100, 200}, {201, 300}}, false, {100, 200}},
+	    {{{100, 200}, {120, 180}}, false, {100, 200}},
+	    {{{100, 200}, {200, 401}}, true, {100, 401}},
+	    {{{100, 200}, {200, 402}}, false, {100, 200}},
+	    /* what was too large, or too far, is not any more */
+	    {{{100, 200}, {300, 800}, {200, 300}}, true, {100, 300}},
+	    {{{100, 200}, {300, 700}, {200, 300}}, true, {100, 700}},
+	    {{{500, 600}, {400, 500}, {300, 400}, {600, 1000}, {0, 300}}, true,
+		{0, 1000}},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct cache_stored stored[5];
+		struct http_range out;
+		unsigned n = 0;
+
+		for (; n < 5 && rows[i].parts[n].to > 0; n++)
+			stored[n] =
+			    part(rows[i].parts[n].from, rows[i].parts[n].to);
+		row_check(i, "neighbours",
+		    cache_neighbours(stored, n, 0, &out) == rows[i].any);
+		row_check(i, "neighbours", out.from == rows[i].all.from);
+		row_check(i, "neighbours", out.to == rows[i].all.to);
+	}
+}
+
 /* RFC 9111 3.3: what is asked for, and what came. */
 static const struct {
 	const char *asked, *fields;
@@ -444,6 +484,7 @@ main(void)
 	    cmocka_unit_test(dates_are_strong_if_they_lie_back),
 	    cmocka_unit_test(lengths_reach_far),
 	    cmocka_unit_test(many_candidates_are_bounded),
+	    cmocka_unit_test(small_neighbours_are_joined),
 	    cmocka_unit_test(only_what_was_asked_for_is_a_part),
 	    cmocka_unit_test(a_206_is_stored_with_the_head_of_its_200),
 	    cmocka_unit_test(parts_have_variants_of_their_own),
