@@ -366,7 +366,7 @@ check_fit(const struct wire_message *m, const struct asked *a,
 		      strcmp(a->method, "OPTIONS") == 0,
 	    "the answer to another question", in);
 	wire_must(get == (rep->class == 0), "the answer to another method", in);
-	if (wire_count(m, "X-V-Echo") != 1)
+	if (wire_count(m, "X-V-Echo") != 1 || rep_is_validated(rep))
 		return;
 	for (unsigned i = 0; i < m->count; i++)
 		if (bytes_ieq(m->name[i], BYTES("Vary")) &&

@@ -378,6 +378,8 @@ put_answer(struct peer *peer, const struct wire_message *m,
 		a = honest(m, rep);
 	if (a.status == 204 || a.status == 304)
 		a.has_body = false;
+	if (a.status == 304)
+		rep_validate(rep);
 	if (a.status == 416)
 		a.to = a.from;
 	t.n = 0;

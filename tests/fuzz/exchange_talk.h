@@ -69,7 +69,8 @@ struct rep {
 	uint64_t place; /* a hash of host and path */
 	unsigned version, class;
 	uint32_t salt;
-	bool text; /* compresses well */
+	bool text;	/* compresses well */
+	bool validated; /* rep_validate() */
 	size_t length;
 	char etag[40], modified[40], number[24];
 };
@@ -80,6 +81,10 @@ void rep_change(void); /* all of them get a new version */
 /* class: 0 for GET and HEAD. NULL: there are too many. */
 const struct rep *rep_of(uint64_t place, unsigned class);
 const struct rep *rep_by_number(struct bytes number);
+/* The origin said 304 for this place: whatever is stored of it may answer, for
+ * any selector that it was asked with. */
+void rep_validate(const struct rep *rep);
+bool rep_is_validated(const struct rep *rep);
 char rep_byte(const struct rep *rep, size_t at);
 /* [from, to) of it; valid until the next call. */
 struct bytes rep_bytes(const struct rep *rep, size_t from, size_t to);

@@ -333,6 +333,21 @@ rep_by_number(struct bytes number)
 	return NULL;
 }
 
+void
+rep_validate(const struct rep *rep)
+{
+	reps[rep - reps].validated = true;
+}
+
+bool
+rep_is_validated(const struct rep *rep)
+{
+	for (unsigned i = 0; i < rep_count; i++)
+		if (reps[i].place == rep->place && reps[i].validated)
+			return true;
+	return false;
+}
+
 TALK_PLAIN char
 rep_byte(const struct rep *rep, size_t at)
 {
