@@ -254,6 +254,7 @@ cache_head_agrees(
 {
 	const struct cache_meta *m = &stored->meta;
 	struct bytes value = http_value(response, HTTP_F_ETAG);
+	uint64_t ours = cache_is_part(m) ? m->part.complete : stored->body_size;
 	uint64_t length;
 
 	if (value.p != NULL && !cache_etag_valid(value))
@@ -265,8 +266,8 @@ cache_head_agrees(
 	    http_date_parse(value, m->response_time) != m->last_modified)
 		return false;
 	value = http_value(response, HTTP_F_CONTENT_LENGTH);
-	return value.p == NULL || (bytes_decimal(value, UINT64_MAX, &length) &&
-				      length == stored->body_size);
+	return value.p == NULL ||
+	       (bytes_decimal(value, UINT64_MAX, &length) && length == ours);
 }
 
 bool

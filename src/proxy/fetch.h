@@ -145,7 +145,7 @@ void reply_publish(
 void reply_merge(struct fetch *f);
 /* Tells the leader's client of an interim response. */
 void reply_interim(struct fetch *f);
-/* The answer is whole: what it makes invalid goes. */
+/* invalidate.c: what the answer to the request makes invalid goes. */
 void reply_invalidate(struct fetch *f);
 
 /* upload.c: refills the empty staging buffer from the leader's client. False:

@@ -8,7 +8,6 @@
 #include "proxy/exchange.h"
 #include "proxy/fetch.h"
 #include "proxy/interim.h"
-#include "proxy/policy.h"
 
 /* Interim responses to one request. */
 #define INTERIMS_MAX 16
@@ -32,40 +31,6 @@ reply_interim(struct fetch *f)
 	/* All of them, asked for or not: RFC 9110 15.2. */
 	if (x != NULL && x->head.minor >= 1)
 		interim_relay(x, &f->response);
-}
-
-/* ---- invalidation ----------------------------------------------------- */
-
-static void
-invalidate_key(struct fetch *f, struct bytes key)
-{
-	flight_invalidate(proxy_flights(f->w->proxy), key, f->flight);
-	store_remove(proxy_store(f->w->proxy), key, 0);
-}
-
-static void
-invalidate_reference(struct fetch *f, enum http_field_id id)
-{
-	struct bytes value = http_value(&f->response, id), key;
-	struct http_target target;
-
-	if (value.p == NULL ||
-	    http_target_resolve(&f->target, value, &f->arena, &target) < 0 ||
-	    !http_target_same_origin(&f->target, &target))
-		return;
-	key = policy_key(f->conf, f->site, &target, &f->arena);
-	if (key.p != NULL)
-		invalidate_key(f, key);
-}
-
-void
-reply_invalidate(struct fetch *f)
-{
-	if (!cache_invalidates(&f->request, &f->response))
-		return;
-	invalidate_key(f, f->key);
-	invalidate_reference(f, HTTP_F_LOCATION);
-	invalidate_reference(f, HTTP_F_CONTENT_LOCATION);
 }
 
 /* ---- results ---------------------------------------------------------- */
