@@ -12,7 +12,8 @@
 #include "http/sf.h"
 
 enum kind {
-	FLAG,	/* restricts: an argument does not weaken it */
+	FLAG,	/* an argument is ignored: it does not weaken what restricts,
+		 * and RFC 8246 2 says so of immutable */
 	GRANT,	/* permits: with an argument it is something else */
 	FIELDS, /* a flag, or with a list only of these fields */
 	FRESH,	/* seconds; 0 if malformed */
@@ -40,7 +41,7 @@ static const struct directive {
     {{"must-understand", 15}, GRANT, AT(must_understand), 0},
     {{"no-transform", 12}, FLAG, AT(no_transform), 0},
     {{"only-if-cached", 14}, FLAG, AT(only_if_cached), 0},
-    {{"immutable", 9}, GRANT, AT(immutable), 0},
+    {{"immutable", 9}, FLAG, AT(immutable), 0},
     {{"min-fresh", 9}, MOST, AT(min_fresh), 0},
     {{"max-stale", 9}, STALE, AT(max_stale), 0},
     {{"stale-while-revalidate", 22}, LEAST, AT(stale_while_revalidate), 0},

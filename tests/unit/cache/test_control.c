@@ -100,9 +100,10 @@ static const struct {
 	"no-transform, immutable"),
 	PUBLIC | MUST | PROXY | UNDERSTAND | TRANSFORM | IMMUTABLE, NG, NG, NG,
 	NG, "", ""},
-    /* what permits, with an argument it cannot have, permits nothing */
-    {CC("public=1, must-understand=1, immutable=1, must-revalidate=1"), MUST,
-	NG, NG, NG, NG, "", ""},
+    /* what permits, with an argument it cannot have, permits nothing; but
+     * immutable ignores it (RFC 8246 2) */
+    {CC("public=1, must-understand=1, immutable=1, must-revalidate=1"),
+	MUST | IMMUTABLE, NG, NG, NG, NG, "", ""},
     {CC("stale-while-revalidate=10, stale-if-error=20"), 0, NG, NG, 10, 20, "",
 	""},
     {CC("stale-while-revalidate=x, stale-if-error"), 0, NG, NG, 0, 0, "", ""},
