@@ -89,6 +89,22 @@ ask(const struct cache_request *r, enum cache_why why, const char *detail,
 		say(out, CACHE_FETCH, why, detail);
 }
 
+/* None of the variants is for this request, and yet one may be what the origin
+ * would send: their tags let it say so (RFC 9111 4.3.1). */
+static bool
+has_tags(const struct cache_stored *stored, unsigned count)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < count; i++) {
+		/* A part could not stand for what is asked. */
+		if (cache_is_part(&stored[i].meta))
+			return false;
+		any |= stored[i].meta.etag.n > 0;
+	}
+	return any;
+}
+
 /* Does the request (RFC 9111 5.2.1), or what is stored, want it validated,
  * though it may be fresh? */
 static bool
@@ -215,6 +231,9 @@ cache_decide(const struct cache_request *request,
 			    count > 0 ? CACHE_WHY_VARY_MISS
 				      : CACHE_WHY_URI_MISS,
 			    NULL, out);
+			if (out->action == CACHE_FETCH &&
+			    has_tags(stored, count))
+				out->action = CACHE_REVALIDATE;
 		}
 	}
 	/* RFC 9111 5.2.1.7, of what a cache could have answered. */

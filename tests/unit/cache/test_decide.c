@@ -25,6 +25,7 @@ enum kind {
 	STALE_IMMUTABLE,
 	STALE_BAD, /* what it said made no sense */
 	OTHER,	   /* fresh, of another variant */
+	OTHER_RAW, /* likewise, without a validator */
 };
 
 static struct cache_stored
@@ -42,7 +43,7 @@ stored_of(enum kind kind)
 	    .last_modified = HTTP_DATE_INVALID,
 	    .etag = BYTES("\"a\"")};
 	if (kind == FRESH || kind == FRESH_NO_CACHE || kind == OTHER ||
-	    kind == FRESH_IMMUTABLE)
+	    kind == OTHER_RAW || kind == FRESH_IMMUTABLE)
 		s.meta.response_time = s.meta.date = NOW - 20;
 	if (kind == FRESH_NO_CACHE)
 		s.meta.flags = CACHE_ALWAYS_REVALIDATE;
@@ -52,7 +53,7 @@ stored_of(enum kind kind)
 		s.meta.flags = CACHE_MUST_REVALIDATE;
 	if (kind == STALE_SWR || kind == STALE_SWR_MUST)
 		s.meta.stale_while_revalidate = 50;
-	if (kind == STALE_LM || kind == STALE_RAW)
+	if (kind == STALE_LM || kind == STALE_RAW || kind == OTHER_RAW)
 		s.meta.etag = BYTES("");
 	if (kind == STALE_LM)
 		s.meta.last_modified = NOW - 5000;
@@ -60,7 +61,7 @@ stored_of(enum kind kind)
 		s.meta.lifetime = 0;
 		s.meta.flags = CACHE_INVALID_FRESHNESS;
 	}
-	if (kind == OTHER)
+	if (kind == OTHER || kind == OTHER_RAW)
 		s.variant = BYTES("accept:x\n");
 	return s;
 }
@@ -87,7 +88,8 @@ static const struct {
     ROW("GET", "", STALE_MUST, REVALIDATE, STALE),
     ROW("GET", "", STALE_BAD, REVALIDATE, STALE),
     ROW("GET", "", FRESH_NO_CACHE, REVALIDATE, NO_CACHE),
-    ROW("GET", "", OTHER, FETCH, VARY_MISS),
+    ROW("GET", "", OTHER, REVALIDATE, VARY_MISS),
+    ROW("GET", "", OTHER_RAW, FETCH, VARY_MISS),
     ROW("GET", "Accept: x\r\n", OTHER, SEND, HIT),
     /* methods */
     ROW("POST", "", FRESH, PASS, METHOD),
