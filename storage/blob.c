@@ -208,7 +208,7 @@ must_pass(struct store *store, const struct store_new *n)
 
 	if (!n->storable || !n->key.n || size > store->max_object)
 		return true;
-	if (store->pending > STORE_PENDING ||
+	if (store->pending > store->pending_max ||
 	    size > atomic_load(&store->budget.size)) {
 		store_count(&store->no_room, 1);
 		return true;

@@ -13,10 +13,14 @@
 #include "press.h"
 #include "writer.h"
 
-#define STORE_SECRET  192u
-#define STORE_SPARES  16u
-/* Memory that waits to be written: beyond it new blobs become windows. */
-#define STORE_PENDING (64u * 1024 * 1024)
+#define STORE_SECRET	    192u
+#define STORE_SPARES	    16u
+/* Memory that waits to be written: beyond it new blobs become windows. Half of
+ * what the tier in memory may have, since that is how much memory there is to
+ * spend; but so much at least that bursts are stored on a slow disk, and no
+ * more than a disk is worth waiting for. */
+#define STORE_PENDING_LEAST (16u * 1024 * 1024)
+#define STORE_PENDING_MOST  (64u * 1024 * 1024)
 
 struct store {
 	void (*report)(void *arg, const char *line);
@@ -35,7 +39,7 @@ struct store {
 	struct sketch *sketch;
 	_Atomic uint64_t max_object;
 	_Atomic uint64_t next_id;
-	_Atomic uint64_t pending;
+	_Atomic uint64_t pending, pending_max;
 	/* As of what is found, committed or not. */
 	_Atomic uint64_t objects, body_bytes, stored_bytes;
 	_Atomic uint64_t evicted, evicted_bytes, removed, damaged, no_room;

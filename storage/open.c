@@ -273,6 +273,16 @@ open_all(
 	return start_threads(store, o, why, n);
 }
 
+static uint64_t
+pending_max(uint64_t memory)
+{
+	uint64_t half = memory / 2;
+
+	if (half < STORE_PENDING_LEAST)
+		return STORE_PENDING_LEAST;
+	return half < STORE_PENDING_MOST ? half : STORE_PENDING_MOST;
+}
+
 int
 store_open(
     struct store **out, const struct store_options *o, char *why, size_t n)
@@ -288,6 +298,7 @@ store_open(
 	store->dir = store->lock = -1;
 	store->budget.size = o->size < SIZE_MIN ? SIZE_MIN : o->size;
 	store->max_object = o->max_object;
+	store->pending_max = pending_max(o->memory);
 	store->errors_before = disk_errors();
 	pthread_mutex_init(&store->spare_lock, NULL);
 	files_init(&store->files, -1, &store->budget);
@@ -326,6 +337,7 @@ store_resize(
 {
 	store->budget.size = size < SIZE_MIN ? SIZE_MIN : size;
 	store->max_object = max_object;
+	store->pending_max = pending_max(memory);
 	memory_resize(store, memory);
 	writer_nudge(store);
 }

@@ -88,10 +88,72 @@ slowest(const struct blob *b)
 		const struct blob_reader *r =
 		    container_of(node, struct blob_reader, node);
 
-		if (r->pos < r->end && r->pos < least)
+		if (r->pos < r->end && r->pos < least && !r->cut)
 			least = r->pos;
 	}
 	return list_empty(&b->readers) ? 0 : least;
+}
+
+/* It stands where the window begins, and has not passed its first chunk. */
+static bool
+holds_up(const struct blob *b, const struct blob_reader *r)
+{
+	return !r->cut && r->pos < r->end &&
+	       r->pos < b->tail_start + BLOB_CHUNK;
+}
+
+static bool
+is_held_up(const struct blob *b)
+{
+	bool waits = false, holds = false;
+
+	if (!b->window || b->flat || b->state != BLOB_GROWING || room(b) > 0)
+		return false;
+	list_each (node, &b->readers) {
+		const struct blob_reader *r =
+		    container_of(node, struct blob_reader, node);
+
+		waits |= r->pos >= b->size && r->pos < r->end;
+		holds |= holds_up(b, r);
+	}
+	return waits && holds;
+}
+
+bool
+blob_is_held_up(struct blob *b)
+{
+	bool held;
+
+	pthread_mutex_lock(&b->lock);
+	held = is_held_up(b);
+	pthread_mutex_unlock(&b->lock);
+	return held;
+}
+
+unsigned
+blob_cut_off(struct blob *b)
+{
+	unsigned n = 0;
+
+	pthread_mutex_lock(&b->lock);
+	if (!is_held_up(b)) {
+		pthread_mutex_unlock(&b->lock);
+		return 0;
+	}
+	list_each (node, &b->readers) {
+		struct blob_reader *r =
+		    container_of(node, struct blob_reader, node);
+
+		if (!holds_up(b, r))
+			continue;
+		r->cut = true;
+		r->waiting = false;
+		r->wake(r->wake_arg);
+		n++;
+	}
+	blob_trim(b);
+	pthread_mutex_unlock(&b->lock);
+	return n;
 }
 
 void

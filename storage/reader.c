@@ -156,7 +156,7 @@ peek_locked(
 	int err = b->state == BLOB_COLD ? load_cold(b, &r->view->coder) : 0;
 
 	if (!err)
-		err = b->broken;
+		err = r->cut ? LARDER_TIMEOUT : b->broken;
 	if (err)
 		return err;
 	end = r->end < b->size ? r->end : b->size;

@@ -174,6 +174,14 @@ size_t blob_append(struct blob *blob, const void *data, size_t n);
  * woken when there is room. */
 size_t blob_room(struct blob *blob);
 
+/* Of a window without room: do some readers wait for what others keep them
+ * from, who have not read what is there? */
+bool blob_is_held_up(struct blob *blob);
+
+/* Those others get LARDER_TIMEOUT, and there is room again. How many they are.
+ */
+unsigned blob_cut_off(struct blob *blob);
+
 /* The body is whole. Readers get to its end; a storable blob is found from now
  * on, in place of the one with the same key and variant, and is made durable
  * in the background. If body_size was announced and differs, it is aborted
@@ -240,6 +248,7 @@ struct blob_reader {
 	void *wake_arg;
 	bool listed;	/* it is in the blob's readers */
 	bool waiting;	/* a wake is owed; under the blob's lock */
+	bool cut;	/* by blob_cut_off(); ditto */
 	uint64_t want;	/* block + 1 that a thread reads for it; ditto */
 	uint64_t given; /* block + 1 that was read for it; ditto */
 };

@@ -93,7 +93,7 @@ end_output(struct conn *c)
 
 /* The one call for all that happened. */
 static void
-on_open_ready(struct conn *c, bool readable)
+on_open_ready(struct conn *c, bool readable, bool gone)
 {
 	unsigned what = c->poked;
 
@@ -101,6 +101,8 @@ on_open_ready(struct conn *c, bool readable)
 	loop_task_stop(&c->task);
 	if (readable)
 		what |= CONN_READABLE;
+	if (gone)
+		what |= CONN_GONE;
 	if (c->can_write && c->want_write) {
 		/* An error shows again at the owner's next write. */
 		if (c->out_len == 0 || conn_tls_flush(c) != LARDER_AGAIN) {
@@ -136,7 +138,8 @@ on_ready(struct loop_watch *watch, uint32_t events)
 		conn_tls_handshake(c);
 		break;
 	case CONN_OPEN:
-		on_open_ready(c, events & (EPOLLIN | EPOLLRDHUP | gone));
+		on_open_ready(
+		    c, events & (EPOLLIN | EPOLLRDHUP | gone), events & gone);
 		break;
 	case CONN_LINGERING:
 		conn_linger(c);

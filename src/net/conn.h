@@ -13,6 +13,9 @@
  *   CONN_READABLE  conn_fill() may get something (or the end)
  *   CONN_WRITABLE  a write that got LARDER_AGAIN may get on
  *   CONN_TIMEOUT   the deadline passed (and is no longer set)
+ *   CONN_GONE      the other side has reset it, or ended both ways: nobody is
+ *                  there any more (an orderly end of its own way alone is only
+ *                  READABLE)
  *   CONN_FAILED    connect or handshake failed: conn_error(), conn_error_text()
  * The handler may close the connection; it is freed by the loop's sweep.
  */
@@ -34,6 +37,7 @@ enum {
 	CONN_WRITABLE = 4,
 	CONN_TIMEOUT = 8,
 	CONN_FAILED = 16,
+	CONN_GONE = 32,
 };
 
 struct conn;
@@ -95,6 +99,10 @@ ssize_t conn_writev(
 /* From a file; on TLS through a buffer. */
 ssize_t conn_sendfile(
     struct conn *conn, int fd, int64_t offset, size_t n, bool more);
+
+/* Bytes that were written and that the other side has not acknowledged. One
+ * system call; 0 where the kernel does not say. */
+size_t conn_queued(struct conn *conn);
 
 /* No more writes: FIN (of TLS: close_notify first). */
 void conn_shutdown(struct conn *conn);

@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/sendfile.h>
 
 #include "larder/check.h"
@@ -302,4 +304,15 @@ conn_sendfile(struct conn *conn, int fd, int64_t offset, size_t n, bool more)
 	if (sent > 0)
 		conn->bytes_out += (uint64_t)sent;
 	return sent;
+}
+
+size_t
+conn_queued(struct conn *conn)
+{
+	int n = 0;
+
+	conn_checked(conn);
+	if (ioctl(conn->fd, SIOCOUTQ, &n) != 0 || n < 0)
+		return 0;
+	return (size_t)n;
 }

@@ -19,6 +19,7 @@ struct idle {
 	struct list in_age;
 	struct upstreams *u;
 	struct conn *conn;
+	int64_t since; /* ms */
 	struct upstream_key key;
 };
 
@@ -90,15 +91,16 @@ on_idle(struct conn *conn, unsigned what, void *arg)
 
 /* The latest that is still good and whose address may (still) be used. */
 static struct conn *
-take_idle(struct upstreams *u, const struct upstream_key *key,
+take_idle(struct upstreams *u, const struct upstream_key *key, int64_t idle_ms,
     upstream_allow_fn *allow, void *allow_arg)
 {
 	struct list *bucket = &u->bucket[key->hash % UPSTREAM_BUCKETS];
+	int64_t now = loop_mono_ms(u->loop);
 
 	list_each_safe (node, bucket) {
 		struct idle *idle = container_of(node, struct idle, in_bucket);
 
-		if (!same_key(&idle->key, key) ||
+		if (!same_key(&idle->key, key) || now - idle->since > idle_ms ||
 		    !allow(allow_arg, conn_peer(idle->conn)))
 			continue;
 		if (is_quiet(idle->conn))
@@ -110,15 +112,15 @@ take_idle(struct upstreams *u, const struct upstream_key *key,
 
 int
 upstreams_get(struct upstreams *u, const struct upstream_target *target,
-    bool fresh, upstream_allow_fn *allow, void *allow_arg, upstream_fn *fn,
+    int64_t idle_ms, upstream_allow_fn *allow, void *allow_arg, upstream_fn *fn,
     void *arg, struct conn **conn, struct upstream_wait **wait)
 {
 	struct upstream_key key;
 
 	*conn = NULL;
 	*wait = NULL;
-	if (!fresh && upstream_key_set(&key, target)) {
-		*conn = take_idle(u, &key, allow, allow_arg);
+	if (idle_ms != UPSTREAM_NONE && upstream_key_set(&key, target)) {
+		*conn = take_idle(u, &key, idle_ms, allow, allow_arg);
 		if (*conn)
 			return 0;
 	}
@@ -201,6 +203,7 @@ upstreams_put(struct upstreams *u, const struct upstream_target *target,
 		return;
 	}
 	idle->conn = conn;
+	idle->since = loop_mono_ms(u->loop);
 	idle->key = key;
 	list_prepend(&u->bucket[key.hash % UPSTREAM_BUCKETS], &idle->in_bucket);
 	list_append(&u->by_age, &idle->in_age);

@@ -22,6 +22,10 @@ struct upstream_target {
 	uint16_t port;
 };
 
+/* Any idle connection will do, or none. */
+#define UPSTREAM_ANY  INT64_MAX
+#define UPSTREAM_NONE INT64_C(-1)
+
 struct upstream_options {
 	int64_t connect_ms;	  /* for one target, all addresses together */
 	int64_t idle_ms;	  /* how long an idle connection is kept */
@@ -55,11 +59,12 @@ void upstreams_free(struct upstreams **u);
 /*
  * A connection for target. 0: an idle one, in *conn (allow has judged its
  * address). LARDER_AGAIN: *wait is set and fn is called later, once, never from
- * inside this call. fresh: never an idle one. target's bytes are copied.
+ * inside this call. idle_ms: how long one may have been idle at most, or
+ * UPSTREAM_ANY, UPSTREAM_NONE. target's bytes are copied.
  * LARDER_NOMEM.
  */
 int upstreams_get(struct upstreams *u, const struct upstream_target *target,
-    bool fresh, upstream_allow_fn *allow, void *allow_arg, upstream_fn *fn,
+    int64_t idle_ms, upstream_allow_fn *allow, void *allow_arg, upstream_fn *fn,
     void *arg, struct conn **conn, struct upstream_wait **wait);
 /* fn is not called any more; nulls the pointer. */
 void upstream_cancel(struct upstream_wait **wait);

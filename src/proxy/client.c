@@ -292,18 +292,33 @@ on_timeout(struct client *c)
 	}
 }
 
+/* The client was waited for too long: for its body, or to take the answer. */
+static void
+on_slow(struct exchange *x)
+{
+	if (deliver_moves(x))
+		return;
+	stats_add(&x->w->stats, STAT_too_slow, 1);
+	if (x->fetch == NULL || !upload_too_slow(x->fetch))
+		exchange_abort(x);
+}
+
 /*
  * While an exchange is under way, reading is for its body. An orderly end is
- * noted: a client may have said all it wants to say. A reset shows when the
- * answer is written.
+ * noted: a client may have said all it wants to say, and gets its answer. Who
+ * has reset the connection gets none.
  */
 static void
 on_exchange_event(struct client *c, unsigned what)
 {
 	struct exchange *x = c->exchange;
 
-	if (what & CONN_TIMEOUT) {
+	if (what & CONN_GONE) {
 		exchange_abort(x);
+		return;
+	}
+	if (what & CONN_TIMEOUT) {
+		on_slow(x);
 		return;
 	}
 	if ((what & CONN_READABLE) && x->fetch != NULL)
@@ -327,6 +342,10 @@ on_event(struct conn *conn, unsigned what, void *arg)
 		read_request(c);
 	else if (what & CONN_TIMEOUT)
 		on_timeout(c);
+	/* It asked, and left at once. */
+	if ((what & CONN_GONE) && c->magic == CLIENT_MAGIC &&
+	    c->exchange != NULL)
+		exchange_abort(c->exchange);
 }
 
 /* ---- the beginning ---------------------------------------------------- */

@@ -177,9 +177,44 @@ broken(struct exchange *x, int err)
 	return STEP_RECORD;
 }
 
+/* It is the client's turn. */
+static void
+wait_for_client(struct exchange *x)
+{
+	struct conn *conn = x->client->conn;
+	int64_t left = pace_wait(&x->pace, loop_mono_ms(x->w->loop));
+
+	x->queued = conn_queued(conn);
+	conn_set_timeout(conn, left > 0 ? left : 1);
+}
+
+/* The kernel tells of room only when there is much of it, and has taken more
+ * than a slow client does in that time: what it is rid of counts. */
+bool
+deliver_moves(struct exchange *x)
+{
+	int64_t now = loop_mono_ms(x->w->loop);
+	size_t queued;
+
+	if (x->step != STEP_DELIVER)
+		return false;
+	/* It has moved since the time was set. */
+	if (x->pace.since == 0)
+		return true;
+	queued = conn_queued(x->client->conn);
+	if (queued >= x->queued)
+		return false;
+	pace_moved(&x->pace, now, x->queued - queued);
+	if (pace_wait(&x->pace, now) == 0)
+		return false;
+	wait_for_client(x);
+	return true;
+}
+
 enum step
 deliver_step(struct exchange *x)
 {
+	int64_t now = loop_mono_ms(x->w->loop);
 	struct conn *conn = x->client->conn;
 	uint64_t stop = x->sent + WORKER_BURST;
 
@@ -200,11 +235,13 @@ deliver_step(struct exchange *x)
 		/* A gap between stored parts: the origin has it. */
 		if (have == LARDER_AGAIN && x->before_count == 0 &&
 		    source_gap(&x->source) != NULL) {
+			pace_rest(&x->pace, now);
 			conn_set_timeout(conn, 0);
 			return STEP_FILL;
 		}
 		if (have == LARDER_AGAIN &&
 		    (x->before_count == 0 || (x->from_store && x->sent == 0))) {
+			pace_rest(&x->pace, now);
 			conn_set_timeout(conn, 0);
 			return STEP_WAIT;
 		}
@@ -212,7 +249,7 @@ deliver_step(struct exchange *x)
 			return broken(x, have);
 		n = write_some(x, &slice);
 		if (n == LARDER_AGAIN) {
-			conn_set_timeout(conn, x->conf->idle_timeout);
+			wait_for_client(x);
 			return STEP_WAIT;
 		}
 		if (n <= 0) {
@@ -220,6 +257,7 @@ deliver_step(struct exchange *x)
 			x->broken = true;
 			return STEP_RECORD;
 		}
+		pace_moved(&x->pace, now, (size_t)n);
 	}
 	conn_poke(conn, CONN_WRITABLE);
 	return STEP_WAIT;

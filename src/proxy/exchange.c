@@ -24,9 +24,11 @@
 #include "proxy/fetch.h"
 
 /* Exchanges kept for reuse by a worker. */
-#define SPARES_MAX   64u
+#define SPARES_MAX     64u
 /* Flights joined in vain before a request goes alone. */
-#define ATTEMPTS_MAX 4u
+#define ATTEMPTS_MAX   4u
+/* Revalidations in the background at once, a worker. */
+#define BACKGROUND_MAX 64u
 
 /* ---- LOOKUP ----------------------------------------------------------- */
 
@@ -76,7 +78,9 @@ revalidate_in_background(struct exchange *x)
 	struct flights *table = proxy_flights(x->w->proxy);
 	struct flight_waiter waiter = {.note = &x->note};
 
-	if (flight_is_asking(table, x->key))
+	/* One client asks for many in a row, and waits for none. */
+	if (x->w->background_count >= BACKGROUND_MAX ||
+	    flight_is_asking(table, x->key))
 		return;
 	if (flight_join(table, x->key, &x->request, NULL, true, false,
 		&x->arena, &waiter) == FLIGHT_LEADS &&
@@ -524,6 +528,7 @@ exchange_new(struct client *client)
 	    .started = loop_wall_ms(w->loop),
 	    .result = RESULT_NONE,
 	    .decision.chosen = -1,
+	    .pace = pace_begin(w->conf->idle_timeout),
 	    .peer = "-",
 	};
 	list_init(&x->node);

@@ -13,6 +13,7 @@
 #include "http/body.h"
 #include "http/target.h"
 #include "proxy/flight.h"
+#include "proxy/pace.h"
 #include "proxy/recode.h"
 #include "proxy/source.h"
 #include "proxy/worker.h"
@@ -117,6 +118,8 @@ struct exchange {
 	bool last_written; /* the last chunk is in `before` */
 	bool from_store;   /* the body was whole before we came */
 	bool broken;	   /* the body cannot end well */
+	struct pace pace;  /* of the client's reading */
+	size_t queued;	   /* conn_queued() when it was last looked at */
 
 	/* the record */
 	enum result result;
@@ -170,6 +173,9 @@ int cover_of_result(struct exchange *x, const struct flight_result *result);
 enum step route_step(struct exchange *x);
 enum step answer_step(struct exchange *x);
 enum step deliver_step(struct exchange *x);
+/* The time for the client to take more is over: does it take so much of what
+ * is on its way that it may go on? */
+bool deliver_moves(struct exchange *x);
 enum step record_step(struct exchange *x);
 
 /*

@@ -25,6 +25,12 @@
 #define FORSAKEN_LARGE	(256u * 1024 * 1024)
 #define FORSAKEN_TENTHS 8u
 
+/* How long ago an idle connection may have been in use for what cannot be sent
+ * twice. */
+#define RECENT_MS 500
+/* How long slow readers of a passing transfer may hold up others. */
+#define HELD_MS	  5000
+
 static void connect_origin(struct fetch *f, bool fresh);
 static void send_request(struct fetch *f);
 static void receive(struct fetch *f);
@@ -55,6 +61,8 @@ fetch_end(struct fetch *f)
 
 	check(f->state != FETCH_OVER);
 	f->state = FETCH_OVER;
+	if (f->background)
+		w->background_count--;
 	let_go_of_leader(f);
 	if (f->blob != NULL)
 		blob_set_producer(f->blob, NULL, NULL);
@@ -212,6 +220,7 @@ fetch_ask_again(struct fetch *f)
 static void
 expect_progress(struct fetch *f)
 {
+	f->watches_readers = false;
 	conn_set_timeout(f->conn, f->conf->response_timeout);
 }
 
@@ -222,6 +231,10 @@ on_event(struct conn *conn, unsigned what, void *arg)
 
 	(void)conn;
 	check_magic(f, FETCH_MAGIC);
+	if ((what & CONN_TIMEOUT) && f->watches_readers) {
+		fetch_pump(f);
+		return;
+	}
 	if (what & CONN_TIMEOUT) {
 		fetch_fail(f, 504, "origin-timeout",
 		    "The origin did not answer in time.");
@@ -289,17 +302,26 @@ allow(void *arg, const union addr *address)
 	    f->conf, f->w->proxy, f->site != NULL, address);
 }
 
-/* What cannot be sent twice should not meet a connection that has ended. */
-static bool
-needs_proof(const struct fetch *f)
+/*
+ * What must not be sent twice (RFC 9110 9.2.2) should not meet an origin that
+ * closes an idle connection at this very moment: nobody could tell whether it
+ * took the request. So it goes on one that was in use a moment ago, less than
+ * any server waits before it closes, and is open as far as the kernel knows;
+ * else on a new one. That costs a round trip now and then, where a new one for
+ * each would cost one every time.
+ */
+static int64_t
+oldest_idle(const struct fetch *f)
 {
-	return f->uploads || !http_method_idempotent(f->request.method);
+	if (f->uploads || !http_method_idempotent(f->request.method))
+		return RECENT_MS;
+	return UPSTREAM_ANY;
 }
 
 static bool
-proves_alive(struct conn **conn)
+is_good(const struct fetch *f, struct conn **conn)
 {
-	if (conn_is_alive(*conn))
+	if (oldest_idle(f) == UPSTREAM_ANY || conn_is_alive(*conn))
 		return true;
 	conn_close(conn, false);
 	return false;
@@ -313,9 +335,10 @@ connect_origin(struct fetch *f, bool fresh)
 
 	f->state = FETCH_CONNECTING;
 	do
-		err = upstreams_get(f->w->upstreams, &f->origin, fresh, allow,
-		    f, on_connected, f, &conn, &f->wait);
-	while (err == 0 && needs_proof(f) && !proves_alive(&conn));
+		err = upstreams_get(f->w->upstreams, &f->origin,
+		    fresh ? UPSTREAM_NONE : oldest_idle(f), allow, f,
+		    on_connected, f, &conn, &f->wait);
+	while (err == 0 && !is_good(f, &conn));
 	if (err == 0)
 		use_conn(f, conn, true);
 	else if (err != LARDER_AGAIN)
@@ -445,6 +468,38 @@ on_body_end(struct fetch *f, ssize_t n)
 		fetch_fail(f, 502, "short-body", "The origin's body is short.");
 }
 
+/*
+ * The readers set the pace; their own timeouts hold. But where some have read
+ * all there is, those who have not, and who do not get a window's worth further
+ * within HELD_MS, must not hold them up: they are cut off, and may come again.
+ */
+static void
+wait_for_readers(struct fetch *f)
+{
+	int64_t now = loop_mono_ms(f->w->loop), left;
+
+	f->watches_readers = false;
+	conn_set_timeout(f->conn, 0);
+	if (!blob_is_held_up(f->blob)) {
+		f->held_since = 0;
+		return;
+	}
+	if (f->held_since == 0 ||
+	    f->body.total - f->held_total >= STORE_WINDOW) {
+		f->held_since = now;
+		f->held_total = f->body.total;
+	}
+	left = HELD_MS - (now - f->held_since);
+	if (left > 0) {
+		f->watches_readers = true;
+		conn_set_timeout(f->conn, left);
+		return;
+	}
+	f->held_since = 0;
+	/* The note that there is room goes on. */
+	stats_add(&f->w->stats, STAT_held_up, blob_cut_off(f->blob));
+}
+
 /* One read's worth. False: it waits, or f is gone. */
 static bool
 pump_some(struct fetch *f)
@@ -459,8 +514,7 @@ pump_some(struct fetch *f)
 		return false;
 	}
 	if (room == 0) {
-		/* The readers set the pace; their own timeouts hold. */
-		conn_set_timeout(f->conn, 0);
+		wait_for_readers(f);
 		return false;
 	}
 	in = conn_input(f->conn);
@@ -539,9 +593,12 @@ fetch_is_wanted(struct fetch *f)
 {
 	if (flight_interested(f->flight) > 0)
 		return true;
-	/* Of what is being asked for it is not known yet what it costs. */
-	if (f->state != FETCH_BODY)
-		return f->action != CACHE_PASS && !f->uploads;
+	/* What is asked for nobody is not waited for: who asks and leaves,
+	 * again and again, would have any number of them. */
+	if (f->state == FETCH_CONNECTING || f->state == FETCH_ASKING)
+		return f->background;
+	if (f->state == FETCH_MERGING)
+		return true;
 	if (f->background)
 		return !blob_is_window(f->blob);
 	return worth_finishing(f);
@@ -584,6 +641,8 @@ fetch_run(struct fetch *f)
 	mailbox_note_init(&f->forsaken, w->mailbox, on_forsaken, f);
 	f->flight->forsaken = &f->forsaken;
 	list_append(&w->fetches, &f->node);
+	if (f->background)
+		w->background_count++;
 	atomic_fetch_add_explicit(&w->flights, 1, memory_order_relaxed);
 	connect_origin(f, false);
 }

@@ -20,6 +20,7 @@
 #include "http/target.h"
 #include "net/upstream.h"
 #include "proxy/flight.h"
+#include "proxy/pace.h"
 #include "proxy/worker.h"
 
 struct exchange;
@@ -82,6 +83,7 @@ struct fetch {
 	struct exchange *leader; /* NULL: gone, or none */
 	bool uploads;		 /* the leader's body is not all sent yet */
 	bool upload_begun;
+	struct pace pace; /* of the leader's client's sending */
 
 	/* from the origin */
 	int64_t request_time, response_time; /* seconds */
@@ -90,8 +92,11 @@ struct fetch {
 	unsigned interims;
 	struct http_head response;
 	struct http_body body;
-	struct blob *blob; /* the flight's result has another reference */
-	bool reusable;	   /* the connection may serve another request */
+	struct blob *blob;    /* the flight's result has another reference */
+	bool reusable;	      /* the connection may serve another request */
+	int64_t held_since;   /* some readers hold up others; ms, 0: not */
+	uint64_t held_total;  /* body bytes then */
+	bool watches_readers; /* conn's timeout is for them */
 	struct blob_reader stored_reader; /* MERGING */
 };
 
@@ -151,6 +156,9 @@ void reply_invalidate(struct fetch *f);
 /* upload.c: refills the empty staging buffer from the leader's client. False:
  * there is nothing to send now, or f is gone. */
 bool upload_fill(struct fetch *f);
+/* The client was waited for too long: 408. False: it was not for its body that
+ * it was waited for. */
+bool upload_too_slow(struct fetch *f);
 
 /* fetch.c, for fetch_start.c: connects and asks. */
 void fetch_run(struct fetch *f);

@@ -177,6 +177,7 @@ fetch_start(struct exchange *x, struct flight *flight, bool background)
 	if (!background)
 		f->leader = x;
 	f->begun = x->answered;
+	f->pace = pace_begin(f->conf->idle_timeout);
 	f->uploads = !background && !http_body_done(&x->body);
 	if (ask_write(f) < 0) {
 		discard(f);

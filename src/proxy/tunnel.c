@@ -308,7 +308,7 @@ tunnel_start(struct exchange *x)
 	t->peer = x->client->peer;
 	list_append(&t->w->tunnels, &t->node);
 	x->tunnel = t;
-	if (upstreams_get(t->w->upstreams, &target, true, allow, t,
+	if (upstreams_get(t->w->upstreams, &target, UPSTREAM_NONE, allow, t,
 		on_connected, t, &conn, &t->wait) == LARDER_AGAIN)
 		return STEP_WAIT;
 	x->tunnel = NULL;

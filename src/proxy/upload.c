@@ -23,6 +23,20 @@ upload_broken(struct fetch *f)
 	    "The request's body is broken or incomplete.");
 }
 
+bool
+upload_too_slow(struct fetch *f)
+{
+	struct exchange *x = f->leader;
+
+	if (!f->uploads || x == NULL || x->step != STEP_AWAIT ||
+	    f->state != FETCH_ASKING)
+		return false;
+	x->keep = false;
+	fetch_fail(f, 408, "request-timeout",
+	    "The request's body did not come in time.");
+	return true;
+}
+
 static void
 stage(struct fetch *f, const void *p, size_t n)
 {
@@ -71,15 +85,18 @@ read_more(struct fetch *f)
 {
 	struct exchange *x = f->leader;
 	ssize_t n = conn_fill(x->client->conn, WORKER_READ);
+	int64_t now = loop_mono_ms(f->w->loop), left;
 
 	if (n == LARDER_AGAIN) {
 		/* It is the client's turn, not the origin's. */
-		conn_set_timeout(x->client->conn, f->conf->idle_timeout);
+		left = pace_wait(&f->pace, now);
+		conn_set_timeout(x->client->conn, left > 0 ? left : 1);
 		if (f->state == FETCH_ASKING)
 			conn_set_timeout(f->conn, 0);
 		return false;
 	}
 	conn_set_timeout(x->client->conn, 0);
+	pace_moved(&f->pace, now, n > 0 ? (uint64_t)n : 0);
 	if (n < 0) {
 		x->client->ended = true;
 		upload_broken(f);

@@ -67,8 +67,15 @@ on_give_up(void *arg)
 	bool starved;
 	unsigned n = guard_asked(w->guard, w->index, &starved);
 
-	while (n-- > 0 && (starved || guard_is_over(w->guard)))
-		clients_give_up_idle(w);
+	while (n-- > 0 && (starved || guard_is_over(w->guard))) {
+		int oldest = guard_oldest(w->guard);
+
+		/* Another's may be older by now than what we have left. */
+		if (oldest >= 0 && oldest != (int)w->index)
+			guard_ask(w->guard, (unsigned)oldest, starved);
+		else
+			clients_give_up_idle(w);
+	}
 }
 
 /* No descriptor is left: idle clients are worth less than whoever comes. */

@@ -61,10 +61,11 @@ struct worker {
 	struct guard *guard;	/* the proxy's */
 	struct list spare;	/* exchanges to be used again */
 	unsigned spare_count;
-	struct list fetches; /* struct fetch.node: running in this loop */
-	struct list tunnels; /* struct tunnel.node */
-	struct list splices; /* struct splice.node */
-	size_t coding;	     /* bytes held by recode.c */
+	struct list fetches;	   /* struct fetch.node: running in this loop */
+	unsigned background_count; /* of these, for no client */
+	struct list tunnels;	   /* struct tunnel.node */
+	struct list splices;	   /* struct splice.node */
+	size_t coding;		   /* bytes held by recode.c */
 
 	struct mailbox_note control; /* look at proxy's orders */
 	struct mailbox_note give_up; /* idle clients: others need places */

@@ -116,7 +116,8 @@ start(struct got *got, bool fresh)
 	int err;
 
 	memset(got, 0, sizeof(*got));
-	err = upstreams_get(upstreams, &target, fresh, allow, NULL, on_got, got,
+	err = upstreams_get(upstreams, &target,
+	    fresh ? UPSTREAM_NONE : UPSTREAM_ANY, allow, NULL, on_got, got,
 	    &got->conn, &got->wait);
 	assert_int_equal(got->calls, 0);
 	got->at_once = err == 0;
