@@ -1,5 +1,6 @@
 """larderd under test: its configuration, its life, its log."""
 import errno
+import fcntl
 import os
 import pathlib
 import random
@@ -50,6 +51,24 @@ def wait_for(condition, within=5, every=0.02, what="condition"):
 
 
 _ports, _ports_lock = set(), threading.Lock()
+_ports_file = None
+
+
+def _claim(port):
+    """Suites that run side by side must not choose the same: between the choice and
+    larderd's bind() nobody holds it, and SO_REUSEPORT lets two larderds have it. So each
+    process locks a byte a port until it ends."""
+    global _ports_file
+    try:
+        if _ports_file is None:
+            _ports_file = open(
+                f"{tempfile.gettempdir()}/larder-test-ports-{os.getuid()}", "ab")
+        fcntl.lockf(_ports_file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass  # no such file to be had: by luck, then
+    return True
 
 
 def free_port(host="127.0.0.1"):
@@ -65,7 +84,7 @@ def free_port(host="127.0.0.1"):
                     if e.errno == errno.EADDRINUSE:
                         continue
                     raise
-            if port not in _ports:
+            if port not in _ports and _claim(port):
                 _ports.add(port)
                 return port
 
