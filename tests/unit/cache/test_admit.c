@@ -111,6 +111,9 @@ static const struct {
     {DATE CC("max-age=60, proxy-revalidate, immutable"), 60, 2,
 	CACHE_MUST_REVALIDATE | CACHE_IMMUTABLE, NULL},
     /* RFC 9213: in place of Cache-Control and Expires */
+    /* but of transforming both are heard */
+    {DATE "CDN-Cache-Control: max-age=60\r\n" CC("no-transform"), 60, 2,
+	CACHE_NO_TRANSFORM, &targeted},
     {DATE CC("max-age=60, no-cache") "CDN-Cache-Control: max-age=9\r\n", 9, 2,
 	0, &targeted},
     {DATE CC("max-age=60") "CDN-Cache-Control: max-age=9\r\n", 60, 2, 0, NULL},
