@@ -186,17 +186,31 @@ cache_coding_of(unsigned flags)
 	}
 }
 
+/* Parts are joined, and ranges are of bytes as they are stored: who cannot have
+ * those coded has no use for them. */
+static bool
+is_of_no_use(const struct cache_request *r, const struct cache_meta *m)
+{
+	enum http_coding coding = cache_coding_of(m->flags);
+	struct accepted a = accepted(r->head);
+
+	return cache_is_part(m) && coding != HTTP_CODING_IDENTITY &&
+	       coding != HTTP_CODING_OTHER && weight_of(&a, coding) == 0;
+}
+
 bool
 cache_coding_matches(const struct cache_request *r, struct bytes variant,
     const struct cache_meta *m, struct arena *arena)
 {
-	/* Parts are joined, and ranges are of bytes as they are stored. */
-	if (r->recodes && !cache_is_part(m) &&
-	    !(m->flags & CACHE_NO_TRANSFORM) &&
-	    cache_coding_of(m->flags) != HTTP_CODING_OTHER)
-		return cache_variant_matches_but(
-		    variant, r->asked, HTTP_F_ACCEPT_ENCODING, arena);
-	return cache_variant_matches(variant, r->asked, arena);
+	if (!r->recodes || (m->flags & CACHE_NO_TRANSFORM) ||
+	    cache_coding_of(m->flags) == HTTP_CODING_OTHER)
+		return cache_variant_matches(variant, r->asked, arena);
+	if (is_of_no_use(r, m))
+		return false;
+	if (cache_is_part(m))
+		return cache_variant_matches(variant, r->asked, arena);
+	return cache_variant_matches_but(
+	    variant, r->asked, HTTP_F_ACCEPT_ENCODING, arena);
 }
 
 /* ---- choosing --------------------------------------------------------- */

@@ -313,3 +313,26 @@ def test_explain_shows_the_coding(make, origin, path):
     said = larder.ctl("explain", url).stdout
     assert "Content-Encoding: gzip" in said
     assert "stored and may be used" in said
+
+
+def test_part_of_a_coded_body_is_not_for_all(make, origin, path):
+    """What there is of one that ended short is no use to who does not accept it."""
+    larder = make({"workers": 1})
+    body = pattern(2 * MIB)
+    coded = gzip.compress(body)
+    cut = [1_500_000]
+
+    def handler(x):
+        if "gzip" not in x.request.get("Accept-Encoding", ""):
+            return Reply(body, fields={**FRESH, "ETag": '"p"'})
+        resource = Resource(coded, {**FRESH, "Content-Encoding": "gzip"}, '"g"')
+        reply = resource(x)
+        reply.cut = cut.pop() if cut else None
+        return reply
+    url = origin.on(path, handler)
+    with larder.client() as client, pytest.raises(Aborted):
+        client.get(url, {"Accept-Encoding": "gzip"})
+    wait_for(lambda: "part" in larder.ctl("ls").stdout, 5, 0.1, "the part to be kept")
+    answer = larder.get(url)
+    assert answer.get("Content-Encoding") is None and answer.body == body
+    assert "Range" not in origin.seen(path)[-1]

@@ -347,6 +347,17 @@ what_can_be_coded_anew_answers_all(void **state)
 		    cache_coding_matches(&r, variant, &m, &a) ==
 			rows[i].matches);
 	}
+	/* Of a part the bytes go out as they are, if at all. */
+	for (size_t i = 0; i < 4; i++) {
+		struct cache_meta m = {.part = {0, 5, 10},
+		    .flags = i & 1 ? CACHE_GZIP : CACHE_IDENTITY};
+
+		r = make(&a, i & 2 ? AE("gzip") : AE("br"), &yes);
+		row_check(i, "part",
+		    cache_coding_matches(&r, BYTES(""), &m, &a) == (i != 1));
+		row_check(i, "part that varies",
+		    cache_coding_matches(&r, variant, &m, &a) == (i >= 2));
+	}
 	r = make(&a, "", &no);
 	assert_false(cache_coding_matches(
 	    &r, variant, &(struct cache_meta){.flags = CACHE_GZIP}, &a));
