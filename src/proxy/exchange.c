@@ -378,7 +378,9 @@ note_forwarded(struct exchange *x, const struct flight_result *r)
 {
 	struct cache_status *s = &x->note_status;
 
-	s->fwd_status = r->kind == FLIGHT_REFRESHED ? 304 : r->status;
+	s->fwd_status = r->kind == FLIGHT_REFRESHED ? 304
+			: cache_is_part(&r->meta)   ? 206
+						    : r->status;
 	s->stored = r->stored && r->kind == FLIGHT_RESPONSE && x->leads;
 	s->collapsed = !x->leads;
 	s->has_ttl = r->stored;

@@ -20,6 +20,12 @@ def digest(data):
     return hashlib.sha256(data).hexdigest()
 
 
+def parts_of(larder, path):
+    """Of what is stored: None stands for a whole."""
+    listed = json.loads(larder.ctl("--json", "ls", f"*{path}", check=0).stdout)
+    return [o.get("part") for o in listed["objects"]]
+
+
 def ranges_asked(origin, path):
     return [r.get("Range") for r in origin.seen(path)]
 
@@ -397,7 +403,7 @@ def test_the_rest_is_fetched_behind_a_range(make, origin, path):
     assert answer.status == 206 and answer.body == body[1000000:1100000]
     wait_for(lambda: origin.count(path) == 3)
     assert ranges_asked(origin, path)[1:] == ["bytes=0-999999", "bytes=1100000-"]
-    wait_for(lambda: larder.get(url, {"Range": "bytes=-1"}).hit)
+    wait_for(lambda: parts_of(larder, path) == [None], what="the whole")
     answer = larder.get(url)
     assert answer.hit and digest(answer.body) == digest(body)
     assert origin.count(path) == 3
@@ -408,11 +414,6 @@ def test_the_rest_is_not_fetched_without_the_rule(larder, origin, path):
     larder.get(url, {"Range": "bytes=1000-1999"})
     assert not larder.get(url, {"Range": "bytes=3000-3999"}).hit
     assert origin.count(path) == 2
-
-
-def parts_of(larder, path):
-    listed = json.loads(larder.ctl("--json", "ls", f"*{path}", check=0).stdout)
-    return [o.get("part") for o in listed["objects"]]
 
 
 @pytest.mark.parametrize("step", [4_000, 300_000])
