@@ -280,6 +280,15 @@ covers(const struct cache_cover *c, struct http_range r)
 	return true;
 }
 
+/* So many gaps that they have become one: there is nothing to complete. */
+static bool
+lacks_all(const struct cache_cover *c, uint64_t length)
+{
+	const struct cache_piece *p = &c->pieces[0];
+
+	return c->count == 1 && p->at < 0 && p->from == 0 && p->to == length;
+}
+
 bool
 cache_wanted_cover(const struct cache_request *request,
     const struct cache_stored *stored, unsigned count, int chosen, int64_t now,
@@ -310,5 +319,6 @@ cache_wanted_cover(const struct cache_request *request,
 				return false;
 		out->gaps = 0;
 	}
-	return out->gaps == 0 || cache_is_strong(m);
+	return out->gaps == 0 ||
+	       (cache_is_strong(m) && !lacks_all(out, length));
 }

@@ -129,17 +129,16 @@ fetch_fail(struct fetch *f, int status, const char *detail, const char *text)
 		count_received(f);
 		conn_reset(&f->conn);
 	}
-	if (f->blob != NULL) {
-		if (!part_keep(f))
-			blob_abort(f->blob, LARDER_CLOSED);
-		flight_end(f->flight);
-	} else {
+	/* A blob without a published head is nobody's yet. */
+	if (f->blob != NULL && (f->state != FETCH_BODY || !part_keep(f)))
+		blob_abort(f->blob, LARDER_CLOSED);
+	if (f->state != FETCH_BODY) {
 		stats_add(&f->w->stats, STAT_origin_failures, 1);
 		result.text = arena_copy(&f->flight->arena, bytes_str(text));
 		memcpy(result.peer, "-", 2);
 		flight_publish(f->flight, &result);
-		flight_end(f->flight);
 	}
+	flight_end(f->flight);
 	fetch_end(f);
 }
 

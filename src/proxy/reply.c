@@ -156,7 +156,8 @@ reply_publish(
 	    .kind = FLIGHT_RESPONSE,
 	    .shared = admission->store,
 	    .stored = admission->store,
-	    .status = is_part ? admission->meta.status : f->response.status,
+	    /* A 206 that holds all of it is a 200. */
+	    .status = admission->meta.status,
 	    .length =
 		is_part ? admission->meta.part.complete : announced_length(f),
 	    .trailers = !is_part && f->body.framing == HTTP_BODY_CHUNKED &&

@@ -64,6 +64,32 @@ def test_a_whole_request_fetches_what_is_missing(larder, origin, path, size):
     assert origin.count(path) == 5
 
 
+def test_gaps_without_number_are_the_whole(larder, origin, path):
+    """They become one, and nothing that is stored lies outside of it."""
+    body = pattern(1_000_001)
+    url = origin.on(path, Resource(body, CC, '"v1"'))
+    for at in range(50_000, 1_000_000, 200_000):
+        larder.get(url, {"Range": f"bytes={at}-{at + 9_999}"})
+    assert len(parts_of(larder, path)) == 5
+    answer = larder.get(url)
+    assert answer.status == 200 and digest(answer.body) == digest(body)
+    assert ranges_asked(origin, path)[5:] == [None]
+    assert larder.get(url).hit and parts_of(larder, path) == [None]
+
+
+@pytest.mark.parametrize("spec", ["bytes=-900000", "bytes=0-900000"])
+def test_a_range_of_everything_is_stored_as_the_whole(larder, origin, path, spec):
+    body = pattern(400_000)
+    url = origin.on(path, Resource(body, CC, '"v1"'))
+    first = larder.get(url, {"Range": spec})
+    assert first.status == 206 and digest(first.body) == digest(body)
+    assert first.get("Content-Range") == "bytes 0-399999/400000"
+    whole = larder.get(url)
+    assert whole.hit and whole.status == 200 and digest(whole.body) == digest(body)
+    assert whole.get("Content-Range") is None
+    assert origin.count(path) == 1
+
+
 def test_last_modified_joins_if_it_is_strong(larder, origin, path):
     """RFC 9110 8.8.2.2."""
     body = pattern(100_000)
