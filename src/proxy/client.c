@@ -363,11 +363,18 @@ find_place(struct worker *w, const union addr *peer, struct guard_place *place)
 	oldest = guard_oldest(w->guard);
 	if (oldest < 0)
 		return verdict;
-	if (oldest == (int)w->index)
-		clients_give_up_idle(w);
-	else
+	/* In first, then one goes: who is asked must see that there are too
+	 * many. */
+	verdict = guard_enter(w->guard, peer, true, place);
+	if (oldest == (int)w->index) {
+		if (verdict == GUARD_FULL || guard_is_over(w->guard))
+			clients_give_up_idle(w);
+		if (verdict == GUARD_FULL)
+			verdict = guard_enter(w->guard, peer, true, place);
+	} else if (verdict == GUARD_ADMITTED) {
 		guard_ask(w->guard, (unsigned)oldest, false);
-	return guard_enter(w->guard, peer, true, place);
+	}
+	return verdict;
 }
 
 static struct client *

@@ -158,6 +158,30 @@ count_client(struct guard *g, const union addr *peer, struct guard_place *place)
 	return least;
 }
 
+/* One more, if there are not as many. Never counted beyond: guard_is_over()
+ * must not see who is turned away. */
+static bool
+count_open(struct guard *g, unsigned max)
+{
+	unsigned n = atomic_load_explicit(&g->open, memory_order_relaxed);
+
+	do
+		if (n >= max)
+			return false;
+	while (!atomic_compare_exchange_weak_explicit(
+	    &g->open, &n, n + 1, memory_order_relaxed, memory_order_relaxed));
+	return true;
+}
+
+static void
+uncount_client(struct guard *g, struct guard_place *place)
+{
+	for (unsigned row = 0; place->counted && row < GUARD_ROWS; row++)
+		atomic_fetch_sub_explicit(&g->table[row][place->column[row]], 1,
+		    memory_order_relaxed);
+	place->counted = false;
+}
+
 enum guard_verdict
 guard_enter(struct guard *g, const union addr *peer, bool with_debt,
     struct guard_place *place)
@@ -165,22 +189,20 @@ guard_enter(struct guard *g, const union addr *peer, bool with_debt,
 	unsigned max = atomic_load_explicit(&g->max, memory_order_relaxed);
 	unsigned share = atomic_load_explicit(&g->share, memory_order_relaxed);
 	unsigned debt = with_debt ? max / DEBT_PART + DEBT_LEAST : 0;
-	bool full;
+	enum guard_verdict verdict = GUARD_ADMITTED;
 
-	*place = (struct guard_place){.held = true};
+	*place = (struct guard_place){0};
 	/* Counted first, so that two who come at once cannot both be the
 	 * last. */
-	full = atomic_fetch_add_explicit(&g->open, 1, memory_order_relaxed) >=
-	       max + debt;
-	if (count_client(g, peer, place) > share && share < max) {
-		guard_leave(g, place);
-		return GUARD_SHARE;
-	}
-	if (full) {
-		guard_leave(g, place);
-		return GUARD_FULL;
-	}
-	return GUARD_ADMITTED;
+	if (count_client(g, peer, place) > share && share < max)
+		verdict = GUARD_SHARE;
+	else if (!count_open(g, max + debt))
+		verdict = GUARD_FULL;
+	else
+		place->held = true;
+	if (!place->held)
+		uncount_client(g, place);
+	return verdict;
 }
 
 void
@@ -190,9 +212,7 @@ guard_leave(struct guard *g, struct guard_place *place)
 		return;
 	place->held = false;
 	atomic_fetch_sub_explicit(&g->open, 1, memory_order_relaxed);
-	for (unsigned row = 0; place->counted && row < GUARD_ROWS; row++)
-		atomic_fetch_sub_explicit(&g->table[row][place->column[row]], 1,
-		    memory_order_relaxed);
+	uncount_client(g, place);
 }
 
 /* ---- idle ones -------------------------------------------------------- */
