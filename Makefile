@@ -89,7 +89,7 @@ CHECK_PACKAGES = $(BUILD_PACKAGES) libcmocka-dev python3 python3-pytest \
 	varnish clang clang-format libclang-rt-14-dev curl openssl apt-utils \
 	dpkg-dev iproute2 zstd
 BENCH_PACKAGES = $(BUILD_PACKAGES) python3 wrk nginx-light trafficserver \
-	varnish squid
+	varnish squid haproxy valgrind
 
 .PHONY: deps check-deps bench-deps
 
@@ -137,8 +137,18 @@ check: all units fuzzers
 soak: all units
 	@$(TESTS) --slow crash system
 
-bench: all
-	@B=$(B) LARDERD=$(B)/larderd tests/bench/run
+# BENCH="hits misses" for some of it; tests/bench/run --help names them all.
+BENCH =
+BENCH_TOOLS = $(B)/tests/bench/limit $(B)/tests/bench/fan
+
+$(BENCH_TOOLS): $(B)/tests/bench/%: tests/bench/%.c
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $<
+
+bench: all $(BENCH_TOOLS)
+	@LARDERD=$(B)/larderd LARDERCTL=$(B)/larderctl BENCH_TOOLS=$(B)/tests/bench \
+		tests/bench/run $(BENCH)
 
 format:
 	clang-format -i $(FORMATTED)
