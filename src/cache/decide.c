@@ -132,19 +132,26 @@ must_validate(const struct cache_request *r, const struct cache_meta *m,
 	return out->detail != NULL;
 }
 
+/* A window of no seconds is none: not even for what has just become stale, as
+ * max-age=0 does at once. */
+static bool
+is_within_window(int64_t ttl, int64_t window)
+{
+	return window > 0 && -ttl <= window;
+}
+
 /* A stale one that may be sent all the same (RFC 9111 4.2.4, RFC 5861 3). */
 static bool
 may_send_stale(const struct cache_request *r, const struct cache_meta *m,
     struct cache_decision *out)
 {
 	int64_t staleness = -out->ttl;
+	bool meanwhile = is_within_window(out->ttl, m->stale_while_revalidate);
 
 	if (m->flags & (CACHE_MUST_REVALIDATE | CACHE_ALWAYS_REVALIDATE))
 		return false;
-	out->background = staleness <= m->stale_while_revalidate &&
-			  !r->control.only_if_cached;
-	out->stale = staleness <= m->stale_while_revalidate ||
-		     staleness <= r->control.max_stale;
+	out->background = meanwhile && !r->control.only_if_cached;
+	out->stale = meanwhile || staleness <= r->control.max_stale;
 	return out->stale;
 }
 
@@ -272,7 +279,7 @@ cache_may_serve_stale(const struct cache_request *request,
 	/* RFC 5861 4: of a request, for this request. */
 	if (request->control.stale_if_error != CACHE_NOT_GIVEN)
 		limit = request->control.stale_if_error;
-	return -ttl <= limit;
+	return is_within_window(ttl, limit);
 }
 
 const char *
