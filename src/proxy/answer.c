@@ -201,11 +201,13 @@ settle_length(struct exchange *x)
 		x->length = size;
 }
 
-/* Only the ranges asked for were to be sent, of parts that have no more. */
+/* Less was to be sent than the whole, of parts that have no more. */
 static bool
 lacks_bytes(const struct exchange *x)
 {
-	return x->from_store && x->status != 304 && source_has_gaps(&x->source);
+	return x->from_store && x->head.method != HTTP_HEAD &&
+	       x->status != 304 &&
+	       (!source_is_open(&x->source) || source_has_gaps(&x->source));
 }
 
 enum step

@@ -72,7 +72,7 @@ open_spans(struct exchange *x)
 	struct source_span *spans;
 	int err = 0;
 
-	/* HEAD, or a range that does not exist. */
+	/* HEAD, what the client has, or a range that does not exist. */
 	if (c->count == 0)
 		return 0;
 	spans = arena_zalloc(&x->arena, c->count * sizeof(*spans));
