@@ -155,6 +155,18 @@ may_send_stale(const struct cache_request *r, const struct cache_meta *m,
 	return out->stale;
 }
 
+bool
+cache_may_send(const struct cache_request *request,
+    const struct cache_meta *meta, int64_t now,
+    const struct cache_policy *policy)
+{
+	struct cache_decision d = {
+	    .age = cache_age(meta, now), .ttl = cache_ttl(meta, now)};
+
+	return !must_validate(request, meta, policy, &d) &&
+	       (d.ttl > 0 || may_send_stale(request, meta, &d));
+}
+
 static void
 judge(const struct cache_request *r, const struct cache_meta *m,
     const struct cache_policy *policy, struct cache_decision *out)

@@ -208,18 +208,19 @@ enum step
 cover_fill(struct exchange *x)
 {
 	struct flights *table = proxy_flights(x->w->proxy);
-	bool alone = goes_alone(x), news = exchange_wants_news(x);
+	struct flight_wish wish = exchange_wish(x);
+	bool alone = goes_alone(x);
 	int role;
 
 	leave_flight(x);
 	set_asks(x);
 	x->leads = false;
-	if (!x->answered && !alone && !news &&
-	    flight_follow_whole(table, x->key, &x->request, &x->asks, NEAR,
-		&x->arena, &x->waiter))
+	wish.part = &x->asks;
+	wish.alone = alone;
+	if (!x->answered && !alone && !wish.newest &&
+	    flight_follow_whole(table, x->key, &wish, NEAR, &x->waiter))
 		return STEP_AWAIT;
-	role = flight_join(table, x->key, &x->request, &x->asks, news, alone,
-	    &x->arena, &x->waiter);
+	role = flight_join(table, x->key, &wish, &x->waiter);
 	if (role < 0)
 		return give_up(x);
 	x->leads = role == FLIGHT_LEADS;
