@@ -240,7 +240,7 @@ def test_whose_head_is_there_is_reused_as_what_is_stored(larder, origin, path, c
     """RFC 9111 4: who asks when the answer is on its way, and must not be reused
     unasked, gets one of his own; who comes for what may be does not."""
     old, gate = pattern(2 * MIB), threading.Event()
-    first = gated(old, MIB, gate, {"Cache-Control": control})
+    first = gated(old, MIB, gate, {"Cache-Control": control, "ETag": '"old"'})
     url = origin.on(path, first)
     leader = Crowd(larder, url, 1)
     wait_for(lambda: leader.started, what="first bytes")
