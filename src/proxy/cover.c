@@ -268,6 +268,27 @@ fills(const struct exchange *x, const struct source_span *gap,
 		   &r->meta, part->complete, x->meta, x->meta->part.complete);
 }
 
+/* What is new speaks for all that it joins (RFC 9111 3.4). It is copied, since
+ * its flight is left for that of the next gap. */
+static int
+take_head(struct exchange *x, const struct flight_result *r)
+{
+	struct cache_meta *meta = arena_alloc(&x->arena, sizeof(*meta));
+	struct bytes form = arena_copy(&x->arena, r->form);
+
+	if (meta == NULL || form.p == NULL)
+		return LARDER_NOMEM;
+	*meta = r->meta;
+	meta->etag = arena_copy(&x->arena, r->meta.etag);
+	meta->last_modified_text =
+	    arena_copy(&x->arena, r->meta.last_modified_text);
+	if (meta->etag.p == NULL || meta->last_modified_text.p == NULL)
+		return LARDER_NOMEM;
+	x->form = form;
+	x->meta = meta;
+	return 0;
+}
+
 enum step
 cover_use(struct exchange *x, const struct flight_result *r)
 {
@@ -279,6 +300,9 @@ cover_use(struct exchange *x, const struct flight_result *r)
 		if (x->answered)
 			return STEP_DELIVER;
 		exchange_note_result(x, r);
+		if (take_head(x, r) != 0)
+			return answer_own(
+			    x, 503, "no-memory", "There is no memory left.");
 		return STEP_ANSWER;
 	}
 	if (x->answered) {

@@ -103,6 +103,9 @@ fills_gap(struct fetch *f)
 		&f->stored[f->chosen], &f->response, f->request_time,
 		f->response_time, &f->policy, &f->arena, &form, &admission) < 0)
 		return false;
+	/* It speaks for all of them (RFC 9111 3.4). */
+	if (!admission.store)
+		part_drop(f);
 	admission.meta.part = extent;
 	reply_publish(f, &admission, form);
 	return true;
