@@ -79,14 +79,13 @@ static void
 ask(const struct cache_request *r, enum cache_why why, const char *detail,
     struct cache_decision *out)
 {
+	enum cache_action action = CACHE_FETCH;
+
 	if (r->head->method == HTTP_HEAD)
-		say(out, CACHE_PASS, why, detail);
-	else if (r->partial && r->single && !r->conditional)
-		say(out, CACHE_PART, why, detail);
+		action = CACHE_PASS;
 	else if (r->partial)
-		say(out, CACHE_PASS, CACHE_WHY_PARTIAL, detail);
-	else
-		say(out, CACHE_FETCH, why, detail);
+		action = r->single && !r->conditional ? CACHE_PART : CACHE_PASS;
+	say(out, action, why, detail);
 }
 
 /* None of the variants is for this request, and yet one may be what the origin
@@ -339,7 +338,7 @@ cache_why_text(enum cache_why why)
 	case CACHE_WHY_BYPASS:
 		return "the request is not for a cache to answer";
 	case CACHE_WHY_PARTIAL:
-		return "the request is for a part of what is not stored";
+		return "only a part of what the request is for is stored";
 	case CACHE_WHY_NO_CACHE:
 		return "it is stored, but the origin wants to be asked each "
 		       "time (no-cache)";
