@@ -79,14 +79,13 @@ static void
 ask(const struct cache_request *r, enum cache_why why, const char *detail,
     struct cache_decision *out)
 {
+	enum cache_action action = CACHE_FETCH;
+
 	if (r->head->method == HTTP_HEAD)
-		say(out, CACHE_PASS, why, detail);
-	else if (r->partial && r->single && !r->conditional)
-		say(out, CACHE_PART, why, detail);
+		action = CACHE_PASS;
 	else if (r->partial)
-		say(out, CACHE_PASS, CACHE_WHY_PARTIAL, detail);
-	else
-		say(out, CACHE_FETCH, why, detail);
+		action = r->single && !r->conditional ? CACHE_PART : CACHE_PASS;
+	say(out, action, why, detail);
 }
 
 /* None of the variants is for this request, and yet one may be what the origin
@@ -132,20 +131,39 @@ must_validate(const struct cache_request *r, const struct cache_meta *m,
 	return out->detail != NULL;
 }
 
+/* A window of no seconds is none: not even for what has just become stale, as
+ * max-age=0 does at once. */
+static bool
+is_within_window(int64_t ttl, int64_t window)
+{
+	return window > 0 && -ttl <= window;
+}
+
 /* A stale one that may be sent all the same (RFC 9111 4.2.4, RFC 5861 3). */
 static bool
 may_send_stale(const struct cache_request *r, const struct cache_meta *m,
     struct cache_decision *out)
 {
 	int64_t staleness = -out->ttl;
+	bool meanwhile = is_within_window(out->ttl, m->stale_while_revalidate);
 
 	if (m->flags & (CACHE_MUST_REVALIDATE | CACHE_ALWAYS_REVALIDATE))
 		return false;
-	out->background = staleness <= m->stale_while_revalidate &&
-			  !r->control.only_if_cached;
-	out->stale = staleness <= m->stale_while_revalidate ||
-		     staleness <= r->control.max_stale;
+	out->background = meanwhile && !r->control.only_if_cached;
+	out->stale = meanwhile || staleness <= r->control.max_stale;
 	return out->stale;
+}
+
+bool
+cache_may_send(const struct cache_request *request,
+    const struct cache_meta *meta, int64_t now,
+    const struct cache_policy *policy)
+{
+	struct cache_decision d = {
+	    .age = cache_age(meta, now), .ttl = cache_ttl(meta, now)};
+
+	return !must_validate(request, meta, policy, &d) &&
+	       (d.ttl > 0 || may_send_stale(request, meta, &d));
 }
 
 static void
@@ -272,7 +290,7 @@ cache_may_serve_stale(const struct cache_request *request,
 	/* RFC 5861 4: of a request, for this request. */
 	if (request->control.stale_if_error != CACHE_NOT_GIVEN)
 		limit = request->control.stale_if_error;
-	return -ttl <= limit;
+	return is_within_window(ttl, limit);
 }
 
 const char *
@@ -320,7 +338,7 @@ cache_why_text(enum cache_why why)
 	case CACHE_WHY_BYPASS:
 		return "the request is not for a cache to answer";
 	case CACHE_WHY_PARTIAL:
-		return "the request is for a part of what is not stored";
+		return "only a part of what the request is for is stored";
 	case CACHE_WHY_NO_CACHE:
 		return "it is stored, but the origin wants to be asked each "
 		       "time (no-cache)";

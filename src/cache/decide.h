@@ -52,6 +52,12 @@ void cache_decide(const struct cache_request *request,
     const struct cache_policy *policy, struct arena *arena,
     struct cache_decision *out);
 
+/* May a response of this meta be sent without asking the origin? As far as
+ * freshness goes; whether it is for this request is another question. */
+bool cache_may_send(const struct cache_request *request,
+    const struct cache_meta *meta, int64_t now,
+    const struct cache_policy *policy);
+
 /* 500, 502, 503 or 504: the origin failed (RFC 5861 4). */
 bool cache_is_failure(int status);
 

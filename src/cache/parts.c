@@ -302,6 +302,11 @@ cache_wanted_cover(const struct cache_request *request,
 	out->count = out->gaps = 0;
 	if (request->head->method != HTTP_GET)
 		return true;
+	/* The client has it: its conditions come before its range (RFC 9110
+	 * 13.2.2), and no byte is wanted. */
+	if (request->conditional &&
+	    cache_precondition_stored(request->head, m, now) == 304)
+		return true;
 	if (request->ranged && cache_if_range(request->head, m->etag,
 				   m->last_modified, m->date, now))
 		verdict = http_range_resolve(

@@ -88,7 +88,7 @@ bool cache_neighbours(const struct cache_stored *stored, unsigned count, int at,
  * The cover of what this request wants of a stored part's representation: a
  * range, or all of it. False: it cannot be had by completing (several ranges,
  * not all there; or there is no strong validator to complete by), and is not
- * there either. count 0: nothing is wanted (416, HEAD).
+ * there either. count 0: nothing is wanted (304, 416, HEAD).
  */
 bool cache_wanted_cover(const struct cache_request *request,
     const struct cache_stored *stored, unsigned count, int chosen, int64_t now,

@@ -257,6 +257,9 @@ cache_head_agrees(
 	uint64_t ours = cache_is_part(m) ? m->part.complete : stored->body_size;
 	uint64_t length;
 
+	/* What a GET would bring now is not of the kind that is stored. */
+	if (response->status != m->status)
+		return false;
 	if (value.p != NULL && !cache_etag_valid(value))
 		value.n = 0; /* as one that is stored would be */
 	if (value.p != NULL && !cache_etag_weak_eq(value, m->etag))

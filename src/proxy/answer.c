@@ -201,6 +201,15 @@ settle_length(struct exchange *x)
 		x->length = size;
 }
 
+/* Less was to be sent than the whole, of parts that have no more. */
+static bool
+lacks_bytes(const struct exchange *x)
+{
+	return x->from_store && x->head.method != HTTP_HEAD &&
+	       x->status != 304 &&
+	       (!source_is_open(&x->source) || source_has_gaps(&x->source));
+}
+
 enum step
 answer_step(struct exchange *x)
 {
@@ -216,6 +225,9 @@ answer_step(struct exchange *x)
 		    "not accept their content coding.");
 	if (!answer_not_modified(x) && !is_recoded(x))
 		partial = partial_answer(x, &out, &fields);
+	if (!partial && lacks_bytes(x))
+		return answer_own(
+		    x, 503, "no-memory", "There is no memory left.");
 	x->delimiter = choose_delimiter(x, wants_trailers(x) && !partial);
 	write_length(x, &out, x->length);
 	if (x->delimiter == DELIMIT_CHUNKED && wants_trailers(x))

@@ -72,7 +72,7 @@ open_spans(struct exchange *x)
 	struct source_span *spans;
 	int err = 0;
 
-	/* HEAD, or a range that does not exist. */
+	/* HEAD, what the client has, or a range that does not exist. */
 	if (c->count == 0)
 		return 0;
 	spans = arena_zalloc(&x->arena, c->count * sizeof(*spans));
@@ -208,18 +208,19 @@ enum step
 cover_fill(struct exchange *x)
 {
 	struct flights *table = proxy_flights(x->w->proxy);
-	bool alone = goes_alone(x), news = exchange_wants_news(x);
+	struct flight_wish wish = exchange_wish(x);
+	bool alone = goes_alone(x);
 	int role;
 
 	leave_flight(x);
 	set_asks(x);
 	x->leads = false;
-	if (!x->answered && !alone && !news &&
-	    flight_follow_whole(table, x->key, &x->request, &x->asks, NEAR,
-		&x->arena, &x->waiter))
+	wish.part = &x->asks;
+	wish.alone = alone;
+	if (!x->answered && !alone && !wish.newest &&
+	    flight_follow_whole(table, x->key, &wish, NEAR, &x->waiter))
 		return STEP_AWAIT;
-	role = flight_join(table, x->key, &x->request, &x->asks, news, alone,
-	    &x->arena, &x->waiter);
+	role = flight_join(table, x->key, &wish, &x->waiter);
 	if (role < 0)
 		return give_up(x);
 	x->leads = role == FLIGHT_LEADS;
@@ -267,6 +268,27 @@ fills(const struct exchange *x, const struct source_span *gap,
 		   &r->meta, part->complete, x->meta, x->meta->part.complete);
 }
 
+/* What is new speaks for all that it joins (RFC 9111 3.4). It is copied, since
+ * its flight is left for that of the next gap. */
+static int
+take_head(struct exchange *x, const struct flight_result *r)
+{
+	struct cache_meta *meta = arena_alloc(&x->arena, sizeof(*meta));
+	struct bytes form = arena_copy(&x->arena, r->form);
+
+	if (meta == NULL || form.p == NULL)
+		return LARDER_NOMEM;
+	*meta = r->meta;
+	meta->etag = arena_copy(&x->arena, r->meta.etag);
+	meta->last_modified_text =
+	    arena_copy(&x->arena, r->meta.last_modified_text);
+	if (meta->etag.p == NULL || meta->last_modified_text.p == NULL)
+		return LARDER_NOMEM;
+	x->form = form;
+	x->meta = meta;
+	return 0;
+}
+
 enum step
 cover_use(struct exchange *x, const struct flight_result *r)
 {
@@ -278,6 +300,9 @@ cover_use(struct exchange *x, const struct flight_result *r)
 		if (x->answered)
 			return STEP_DELIVER;
 		exchange_note_result(x, r);
+		if (take_head(x, r) != 0)
+			return answer_own(
+			    x, 503, "no-memory", "There is no memory left.");
 		return STEP_ANSWER;
 	}
 	if (x->answered) {

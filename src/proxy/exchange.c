@@ -77,13 +77,14 @@ revalidate_in_background(struct exchange *x)
 {
 	struct flights *table = proxy_flights(x->w->proxy);
 	struct flight_waiter waiter = {.note = &x->note};
+	struct flight_wish wish = exchange_wish(x);
 
+	wish.newest = true;
 	/* One client asks for many in a row, and waits for none. */
 	if (x->w->background_count >= BACKGROUND_MAX ||
 	    flight_is_asking(table, x->key))
 		return;
-	if (flight_join(table, x->key, &x->request, NULL, true, false,
-		&x->arena, &waiter) == FLIGHT_LEADS &&
+	if (flight_join(table, x->key, &wish, &waiter) == FLIGHT_LEADS &&
 	    fetch_start(x, waiter.flight, true) < 0)
 		flight_abandon(waiter.flight);
 	flight_leave(&waiter);
@@ -263,20 +264,27 @@ exchange_is_there_after_all(struct exchange *x)
 	return false;
 }
 
-/* Then an answer that is on its way already will not do. */
-bool
-exchange_wants_news(const struct exchange *x)
+struct flight_wish
+exchange_wish(struct exchange *x)
 {
 	const struct cache_control *control = &x->request.control;
 
-	return !x->policy.ignore_reload &&
-	       (control->no_cache || control->max_age == 0);
+	return (struct flight_wish){
+	    .request = &x->request,
+	    .policy = &x->policy,
+	    .now = worker_now(x->w),
+	    /* Then an answer that is on its way already will not do. */
+	    .newest = !x->policy.ignore_reload &&
+		      (control->no_cache || control->max_age == 0),
+	    .scratch = &x->arena,
+	};
 }
 
 static enum step
 fill(struct exchange *x)
 {
 	struct flights *table = proxy_flights(x->w->proxy);
+	struct flight_wish wish = exchange_wish(x);
 	bool own = x->decision.action == CACHE_PASS ||
 		   x->head.method != HTTP_GET || x->request.authorized ||
 		   (x->request.conditional && x->found.count == 0);
@@ -287,8 +295,8 @@ fill(struct exchange *x)
 	if (x->decision.action == CACHE_PART ||
 	    x->decision.action == CACHE_COMPLETE)
 		return cover_fill(x);
-	role = flight_join(table, x->key, &x->request, NULL,
-	    exchange_wants_news(x), alone, &x->arena, &x->waiter);
+	wish.alone = alone;
+	role = flight_join(table, x->key, &wish, &x->waiter);
 	if (role < 0)
 		return answer_own(
 		    x, 503, "no-memory", "There is no memory left.");

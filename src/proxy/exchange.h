@@ -152,8 +152,8 @@ void exchange_look_up(struct exchange *x);
 /* The request is to be led, but the answer is there by now, or is to be had
  * another way: what was decided has been decided anew. */
 bool exchange_is_there_after_all(struct exchange *x);
-/* Is an answer that is on its way already not good enough? */
-bool exchange_wants_news(const struct exchange *x);
+/* What it looks for among the flights: one for the whole, now. */
+struct flight_wish exchange_wish(struct exchange *x);
 /* What the flight brought, for the log and Cache-Status. */
 void exchange_note_result(
     struct exchange *x, const struct flight_result *result);

@@ -190,6 +190,22 @@ fetch_start(struct exchange *x, struct flight *flight, bool background)
 	return 0;
 }
 
+static int
+join_for_rest(struct fetch *f, const struct http_range_spec *part,
+    struct flight_waiter *waiter)
+{
+	const struct flight_wish wish = {
+	    .request = &f->cache_request,
+	    .policy = &f->policy,
+	    .part = part,
+	    .now = worker_now(f->w),
+	    .newest = true,
+	    .scratch = &f->arena,
+	};
+
+	return flight_join(proxy_flights(f->w->proxy), f->key, &wish, waiter);
+}
+
 int
 fetch_start_rest(struct fetch *from, const struct store_found *found,
     int chosen, const struct http_range_spec *part)
@@ -210,8 +226,7 @@ fetch_start_rest(struct fetch *from, const struct store_found *found,
 	struct fetch *f = make(from->w, &plan, true);
 
 	if (f == NULL || ask_write(f) < 0 ||
-	    flight_join(proxy_flights(f->w->proxy), f->key, &f->cache_request,
-		part, true, false, &f->arena, &waiter) != FLIGHT_LEADS) {
+	    join_for_rest(f, part, &waiter) != FLIGHT_LEADS) {
 		flight_leave(&waiter);
 		if (f != NULL)
 			discard(f);

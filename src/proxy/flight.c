@@ -17,6 +17,7 @@
 #include <xxhash.h>
 
 #include "cache/coding.h"
+#include "cache/decide.h"
 #include "cache/parts.h"
 #include "larder/check.h"
 #include "larder/list.h"
@@ -158,14 +159,6 @@ flight_unref(struct flight **flight)
 	free(f);
 }
 
-/* What a request looks for among the flights of its key. */
-struct wish {
-	const struct cache_request *request;
-	const struct http_range_spec *part; /* NULL: the whole */
-	bool newest;
-	struct arena *scratch;
-};
-
 static bool
 same_part(const struct flight *f, const struct http_range_spec *part)
 {
@@ -177,20 +170,22 @@ same_part(const struct flight *f, const struct http_range_spec *part)
 
 /* Could a request like this use what has its head? Under the lock. */
 static bool
-is_usable(const struct flight *f, const struct wish *wish)
+is_usable(const struct flight *f, const struct flight_wish *wish)
 {
 	if (!f->joinable || f->state != FLIGHT_HEADED || !f->result.shared)
 		return false;
 	/* What turned into a window has lost its beginning. */
 	if (f->result.blob != NULL && blob_is_window(f->result.blob))
 		return false;
-	return cache_coding_matches(
-	    wish->request, f->result.variant, &f->result.meta, wish->scratch);
+	return cache_coding_matches(wish->request, f->result.variant,
+		   &f->result.meta, wish->scratch) &&
+	       cache_may_send(
+		   wish->request, &f->result.meta, wish->now, wish->policy);
 }
 
 /* May a request like this use it? Under the lock. */
 static bool
-suits(const struct flight *f, const struct wish *wish)
+suits(const struct flight *f, const struct flight_wish *wish)
 {
 	if (!f->joinable || !same_part(f, wish->part))
 		return false;
@@ -201,7 +196,7 @@ suits(const struct flight *f, const struct wish *wish)
 
 static struct flight *
 find(struct shard *shard, uint64_t hash, struct bytes key,
-    const struct wish *wish)
+    const struct flight_wish *wish)
 {
 	list_each (node, bucket_of(shard, hash)) {
 		struct flight *f = container_of(node, struct flight, node);
@@ -222,11 +217,9 @@ add_waiter(struct flight *f, struct flight_waiter *waiter)
 
 int
 flight_join(struct flights *table, struct bytes key,
-    const struct cache_request *request, const struct http_range_spec *part,
-    bool newest, bool alone, struct arena *scratch,
-    struct flight_waiter *waiter)
+    const struct flight_wish *wish, struct flight_waiter *waiter)
 {
-	const struct wish wish = {request, part, newest, scratch};
+	const struct http_range_spec *part = wish->part;
 	uint64_t hash = hash_of(table, key);
 	struct shard *shard = shard_of(table, hash);
 	struct flight *made = flight_new(table, key, hash), *f = NULL;
@@ -235,14 +228,14 @@ flight_join(struct flights *table, struct bytes key,
 	if (made == NULL)
 		return LARDER_NOMEM;
 	pthread_mutex_lock(&shard->lock);
-	if (!alone)
-		f = find(shard, hash, key, &wish);
+	if (!wish->alone)
+		f = find(shard, hash, key, wish);
 	if (f != NULL) {
 		f->had_followers = true;
 		add_waiter(flight_ref(f), waiter);
 	} else {
 		add_waiter(made, waiter);
-		made->joinable = !alone;
+		made->joinable = !wish->alone;
 		made->is_part = part != NULL;
 		if (part != NULL)
 			made->part = *part;
@@ -321,10 +314,9 @@ is_near(
 
 bool
 flight_follow_whole(struct flights *table, struct bytes key,
-    const struct cache_request *request, const struct http_range_spec *part,
-    uint64_t ahead, struct arena *scratch, struct flight_waiter *waiter)
+    const struct flight_wish *wish, uint64_t ahead,
+    struct flight_waiter *waiter)
 {
-	const struct wish wish = {request, NULL, false, scratch};
 	uint64_t hash = hash_of(table, key);
 	struct shard *shard = lock_hash(table, hash);
 	bool found = false;
@@ -334,7 +326,7 @@ flight_follow_whole(struct flights *table, struct bytes key,
 		struct flight *f = container_of(node, struct flight, node);
 
 		if (f->is_part || f->hash != hash || !bytes_eq(f->key, key) ||
-		    !is_usable(f, &wish) || !is_near(f, part, ahead))
+		    !is_usable(f, wish) || !is_near(f, wish->part, ahead))
 			continue;
 		f->had_followers = true;
 		add_waiter(flight_ref(f), waiter);

@@ -93,23 +93,32 @@ void flights_free(struct flights **table);
 
 enum flight_role { FLIGHT_LEADS, FLIGHT_FOLLOWS };
 
+/* What a request looks for among the flights of its key. */
+struct flight_wish {
+	const struct cache_request *request;
+	const struct cache_policy *policy;
+	/* Only one that asks for exactly this range will do; NULL: one that
+	 * asks for the whole. */
+	const struct http_range_spec *part;
+	int64_t now;	       /* seconds */
+	bool newest;	       /* only one whose head has not come yet */
+	bool alone;	       /* none: a new one that nobody else finds */
+	struct arena *scratch; /* for a moment */
+};
+
 /*
- * Joins the flight that fetches key for a request like this, or leads a new
- * one. part: only one that asks for exactly this range will do; NULL: one that
- * asks for the whole. newest: only one whose head has not come yet will do.
- * alone: a new one that nobody else finds. FLIGHT_LEADS, FLIGHT_FOLLOWS or
- * LARDER_NOMEM.
+ * Joins the flight that fetches key for such a request, or leads a new one. One
+ * whose head has come will do only as a stored response would: as long as that
+ * need not be asked about. FLIGHT_LEADS, FLIGHT_FOLLOWS or LARDER_NOMEM.
  */
 int flight_join(struct flights *table, struct bytes key,
-    const struct cache_request *request, const struct http_range_spec *part,
-    bool newest, bool alone, struct arena *scratch,
-    struct flight_waiter *waiter);
+    const struct flight_wish *wish, struct flight_waiter *waiter);
 
-/* Joins the flight that brings the whole, if the first byte of this range is
+/* Joins the flight that brings the whole, if the first byte of wish->part is
  * there by now, or at most `ahead` bytes away. */
 bool flight_follow_whole(struct flights *table, struct bytes key,
-    const struct cache_request *request, const struct http_range_spec *part,
-    uint64_t ahead, struct arena *scratch, struct flight_waiter *waiter);
+    const struct flight_wish *wish, uint64_t ahead,
+    struct flight_waiter *waiter);
 
 /* Is a flight for the whole on its way, so that another would be a waste? */
 bool flight_is_asking(struct flights *table, struct bytes key);

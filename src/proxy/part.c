@@ -103,6 +103,9 @@ fills_gap(struct fetch *f)
 		&f->stored[f->chosen], &f->response, f->request_time,
 		f->response_time, &f->policy, &f->arena, &form, &admission) < 0)
 		return false;
+	/* It speaks for all of them (RFC 9111 3.4). */
+	if (!admission.store)
+		part_drop(f);
 	admission.meta.part = extent;
 	reply_publish(f, &admission, form);
 	return true;
@@ -257,6 +260,22 @@ own_variant(struct fetch *f, const struct cache_stored *mine)
 	return cache_part_variant(&mine->meta, mine->variant, &f->arena);
 }
 
+/* This request had chosen another, and was asked anew. What came is stored
+ * under other selecting fields, since Vary has changed: the other would be
+ * chosen again for such requests, and hide it for ever. */
+static void
+drop_outdated_choice(struct fetch *f, const struct cache_stored *mine)
+{
+	const struct cache_stored *s = &f->stored[f->chosen];
+
+	if (cache_is_part(&mine->meta) || cache_is_part(&s->meta) ||
+	    bytes_eq(s->variant, mine->variant) ||
+	    s->meta.date > mine->meta.date)
+		return;
+	store_remove(
+	    proxy_store(f->w->proxy), f->key, f->records[f->chosen].id);
+}
+
 void
 part_tidy(struct fetch *f)
 {
@@ -265,6 +284,8 @@ part_tidy(struct fetch *f)
 	struct store_found found;
 	unsigned others = 0;
 
+	if (f->chosen >= 0)
+		drop_outdated_choice(f, &mine);
 	if (own.p == NULL || !look_around(f, &found, &stored, mine.variant))
 		return;
 	for (unsigned i = 0; i < found.count; i++) {

@@ -35,13 +35,35 @@ write_extent(struct http_out *out, struct http_range r, uint64_t length)
 
 /* ---- none --------------------------------------------------------------- */
 
+/* Of the representation, which is not sent; and how long it may be kept: a
+ * cache that knows nothing of ranges would keep the 416 for so long. */
+static bool
+is_of_the_whole(enum http_field_id id)
+{
+	return id == HTTP_F_CACHE_CONTROL || id == HTTP_F_CDN_CACHE_CONTROL ||
+	       id == HTTP_F_EXPIRES || id == HTTP_F_LAST_MODIFIED ||
+	       id == HTTP_F_CONTENT_TYPE || id == HTTP_F_CONTENT_ENCODING ||
+	       id == HTTP_F_CONTENT_LOCATION || id == HTTP_F_SET_COOKIE;
+}
+
 static bool
 not_satisfiable(struct exchange *x, struct http_out *out, struct bytes *fields)
 {
+	struct http_head form;
+	struct http_out kept;
+
+	http_out_init(&kept, &x->arena, x->form.n);
+	if (cache_head_parse(x->form, &x->arena, &form) < 0)
+		return false;
+	http_each_field (f, &form)
+		if (!is_of_the_whole(f->id))
+			http_out_field(&kept, f->name, f->value);
+	*fields = http_out_done(&kept);
+	if (fields->p == NULL)
+		return false;
 	http_out_str(out, "Content-Range: bytes */");
 	http_out_u64(out, x->length);
 	http_out_str(out, "\r\n");
-	*fields = fields_of(x->form);
 	x->status = 416;
 	x->length = 0;
 	return true;
@@ -178,7 +200,9 @@ several(struct exchange *x, const struct http_ranges *ranges,
 	for (unsigned i = 0; i < ranges->count; i++)
 		if (!add_part(&p, ranges->range[i]))
 			return false;
-	if (!add_end(&p) || p.length >= x->length ||
+	/* Of what is not all there, the whole would cost more than that. */
+	if (!add_end(&p) ||
+	    (p.length >= x->length && !source_has_gaps(&x->source)) ||
 	    !other_fields(&p, &form, fields))
 		return false;
 	items = arena_alloc(&x->arena, p.count * sizeof(*items));

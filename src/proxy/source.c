@@ -118,6 +118,15 @@ span_at(const struct source *s, uint64_t pos)
 	return -1;
 }
 
+bool
+source_has_gaps(const struct source *s)
+{
+	for (unsigned i = 0; i < s->span_count; i++)
+		if (s->spans[i].blob == NULL)
+			return true;
+	return false;
+}
+
 struct source_span *
 source_gap(struct source *s)
 {

@@ -75,6 +75,9 @@ int source_range(
     struct source *s, uint64_t from, uint64_t to, struct arena *arena);
 void source_plan(struct source *s, struct source_item *items, unsigned count);
 
+/* Is a piece of it missing, wherever? */
+bool source_has_gaps(const struct source *s);
+
 /* The gap that the next byte lies in; NULL: it is there, or will be. */
 struct source_span *source_gap(struct source *s);
 

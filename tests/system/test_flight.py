@@ -234,6 +234,24 @@ def test_uncacheable_answers_do_not_queue(larder, origin, path):
     assert time.monotonic() - start < 3 * PATIENCE
 
 
+@pytest.mark.parametrize("control,fields", [
+    ("no-cache", {}), ("max-age=0", {}), ("max-age=60", {"Cache-Control": "min-fresh=61"})])
+def test_whose_head_is_there_is_reused_as_what_is_stored(larder, origin, path, control, fields):
+    """RFC 9111 4: who asks when the answer is on its way, and must not be reused
+    unasked, gets one of his own; who comes for what may be does not."""
+    old, gate = pattern(2 * MIB), threading.Event()
+    first = gated(old, MIB, gate, {"Cache-Control": control, "ETag": '"old"'})
+    url = origin.on(path, first)
+    leader = Crowd(larder, url, 1)
+    wait_for(lambda: leader.started, what="first bytes")
+    origin.on(path, Reply("new", fields={"Cache-Control": control}))
+    try:
+        assert larder.get(url, fields).text == "new"
+    finally:
+        gate.set()
+    assert leader.join() == [(200, hashlib.sha256(old).hexdigest())]
+
+
 def test_other_variant_is_not_shared(larder, origin, path):
     def handler(x):
         time.sleep(0.5)

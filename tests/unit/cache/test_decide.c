@@ -20,6 +20,7 @@ enum kind {
 	STALE_MUST,
 	STALE_SWR,	/* stale-while-revalidate=50 */
 	STALE_SWR_MUST, /* and must-revalidate */
+	STALE_NOW,	/* since this second, stale-while-revalidate=0 */
 	FRESH_NO_CACHE,
 	FRESH_IMMUTABLE,
 	STALE_IMMUTABLE,
@@ -53,6 +54,10 @@ stored_of(enum kind kind)
 		s.meta.flags = CACHE_MUST_REVALIDATE;
 	if (kind == STALE_SWR || kind == STALE_SWR_MUST)
 		s.meta.stale_while_revalidate = 50;
+	if (kind == STALE_NOW) {
+		s.meta.lifetime = 100;
+		s.meta.stale_while_revalidate = 0;
+	}
 	if (kind == STALE_LM || kind == STALE_RAW || kind == OTHER_RAW)
 		s.meta.etag = BYTES("");
 	if (kind == STALE_LM)
@@ -112,10 +117,12 @@ static const struct {
     ROW("GET", "Range: bytes=5-\r\n", NOTHING, PART, URI_MISS),
     ROW("GET", "Range: bytes=-5\r\n", NOTHING, PART, URI_MISS),
     ROW("GET", "Range: bytes=0-1\r\nIf-None-Match: \"b\"\r\n", NOTHING, PASS,
-	PARTIAL),
+	URI_MISS),
     ROW("GET", "Range: bytes=0-1\r\n" CC("no-store"), NOTHING, PASS, BYPASS),
-    ROW("GET", "Range: bytes=0-,5-\r\n", NOTHING, PASS, PARTIAL),
-    ROW("GET", "Range: items=0-\r\n", NOTHING, PASS, PARTIAL),
+    ROW("GET", "Range: bytes=0-,5-\r\n", NOTHING, PASS, URI_MISS),
+    ROW("GET", "Range: items=0-\r\n", NOTHING, PASS, URI_MISS),
+    ROW("GET", "Range: bytes=0-,5-\r\n", OTHER_RAW, PASS, VARY_MISS),
+    ROW("GET", "Range: bytes=0-,5-\r\n", STALE_RAW, PASS, STALE),
     ROW("GET", "Range: bytes=0-\r\n", NOTHING, FETCH, URI_MISS),
     ROW("GET", "Range: bytes=0-1\r\n", STALE, REVALIDATE, STALE),
     ROW("GET", "Range: bytes=0-1\r\n", STALE_RAW, PART, STALE),
@@ -156,6 +163,9 @@ static const struct {
 	false},
     ROW("GET", "", STALE_SWR_MUST, REVALIDATE, STALE),
     ROW("GET", CC("max-age=50"), STALE_SWR, REVALIDATE, REQUEST),
+    ROW("GET", "", STALE_NOW, REVALIDATE, STALE),
+    {"GET", CC("max-stale=0"), STALE_NOW, CACHE_SEND, CACHE_WHY_HIT, true,
+	false},
     /* conditions of the client's own are answered behind the decision */
     ROW("GET", "If-None-Match: \"a\"\r\n", FRESH, SEND, HIT),
 };
@@ -379,6 +389,10 @@ stale_stands_in_for_a_failing_origin(void **state)
 	    {STALE, 39, 86400, "", false},
 	    {STALE, 0, 86400, "", false},
 	    {STALE, 0, 0, CC("stale-if-error=40"), true},
+	    {STALE_NOW, NG, 1, "", true},
+	    {STALE_NOW, NG, 0, "", false},
+	    {STALE_NOW, 0, 86400, "", false},
+	    {STALE_NOW, NG, 86400, CC("stale-if-error=0"), false},
 	    {STALE, 86400, 86400, CC("stale-if-error=39"), false},
 	    {STALE_MUST, 86400, 86400, "", false},
 	    {STALE_MUST, NG, 0, CC("stale-if-error=99"), false},

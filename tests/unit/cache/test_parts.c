@@ -404,6 +404,12 @@ static const struct {
     {"Range: bytes=0-9\r\nIf-Range: \"b\"\r\n", {{0, 500}}, CACHE_COMPLETE, 1},
     {"Range: bytes=0-9\r\nIf-Range: W/\"a\"\r\n", {{0, 500}}, CACHE_COMPLETE,
 	1},
+    {"If-None-Match: \"a\"\r\n", {{0, 500}}, CACHE_SEND, 0},
+    {"If-None-Match: \"b\"\r\n", {{0, 500}}, CACHE_COMPLETE, 1},
+    {"Range: bytes=600-\r\nIf-None-Match: W/\"a\"\r\n", {{0, 500}}, CACHE_SEND,
+	0},
+    {"Cache-Control: only-if-cached\r\nIf-None-Match: \"a\"\r\n", {{0, 500}},
+	CACHE_SEND, 0},
     {"Cache-Control: only-if-cached\r\n", {{0, 500}}, CACHE_REFUSE, 1},
     {"Cache-Control: no-cache\r\n", {{0, 500}}, CACHE_REVALIDATE, 1},
 };

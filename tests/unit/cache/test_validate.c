@@ -348,6 +348,7 @@ a_head_agrees_or_not(void **state)
 	    {"Last-Modified: yesterday\r\n", true},
 	};
 	struct cache_stored s = stored_with("\"a\"", 1, T);
+	struct http_head bare_head;
 	struct arena a;
 
 	(void)state;
@@ -358,6 +359,11 @@ a_head_agrees_or_not(void **state)
 		row_check(i, rows[i].lines,
 		    cache_head_agrees(&h, &s) == rows[i].agrees);
 	}
+	/* Nor does it freshen what is stored of another status. */
+	s.meta.status = 404;
+	bare_head = test_response(&a, 200, "");
+	assert_false(cache_head_agrees(&bare_head, &s));
+	s.meta.status = 200;
 	s.meta.etag = BYTES("");
 	s.meta.last_modified = HTTP_DATE_INVALID;
 	for (size_t i = 0; i < sizeof(bare) / sizeof(*bare); i++) {

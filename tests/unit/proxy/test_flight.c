@@ -10,6 +10,8 @@
 #include "net/loop.h"
 #include "proxy/flight.h"
 
+#define NOW INT64_C(1700000000)
+
 static const struct http_limits limits = {
     .line = 8192, .head = 8192, .fields = 100};
 
@@ -87,14 +89,22 @@ static int
 join(struct fixture *f, struct seat *s, const struct http_head *head,
     bool newest, bool alone)
 {
+	static const struct cache_policy policy = {.stale_if_error = 0};
 	struct cache_request request;
+	const struct flight_wish wish = {
+	    .request = &request,
+	    .policy = &policy,
+	    .now = NOW,
+	    .newest = newest,
+	    .alone = alone,
+	    .scratch = &f->arena,
+	};
 
 	*s = (struct seat){0};
 	mailbox_note_init(&s->note, f->box, on_note, s);
 	s->waiter.note = &s->note;
 	cache_request_init(&request, head);
-	return flight_join(f->table, BYTES("http://a/"), &request, NULL, newest,
-	    alone, &f->arena, &s->waiter);
+	return flight_join(f->table, BYTES("http://a/"), &wish, &s->waiter);
 }
 
 static void
@@ -130,8 +140,10 @@ static void
 a_head_is_for_those_whom_it_fits(void **state)
 {
 	struct fixture *f = *state;
-	struct flight_result result = {
-	    .kind = FLIGHT_RESPONSE, .shared = true, .status = 200};
+	struct flight_result result = {.kind = FLIGHT_RESPONSE,
+	    .shared = true,
+	    .status = 200,
+	    .meta = {.response_time = NOW, .lifetime = 1}};
 	struct http_head response;
 	struct http_fault fault;
 	struct seat a, b, c, d;
@@ -159,6 +171,57 @@ a_head_is_for_those_whom_it_fits(void **state)
 	mailbox_cancel(&a.note);
 	mailbox_cancel(&c.note);
 	mailbox_cancel(&d.note);
+}
+
+/* Who comes when the head is there gets what could be reused as well: RFC 9111
+ * 4. Who was there before does not ask. */
+static void
+a_head_is_reused_only_if_it_may_be(void **state)
+{
+	static const struct {
+		struct cache_meta meta;
+		const char *field;
+		int role;
+	} rows[] = {
+	    {{.lifetime = 60}, "", FLIGHT_FOLLOWS},
+	    {{.lifetime = 0}, "", FLIGHT_LEADS},
+	    {{.lifetime = 60, .flags = CACHE_ALWAYS_REVALIDATE}, "",
+		FLIGHT_LEADS},
+	    {{.lifetime = 60, .initial_age = 60}, "", FLIGHT_LEADS},
+	    {{.lifetime = 0, .stale_while_revalidate = 9}, "", FLIGHT_FOLLOWS},
+	    {{.lifetime = 60}, "Cache-Control: min-fresh=61\r\n", FLIGHT_LEADS},
+	    {{.lifetime = 60, .initial_age = 9}, "Cache-Control: max-age=8\r\n",
+		FLIGHT_LEADS},
+	    {{.lifetime = 0}, "Cache-Control: max-stale\r\n", FLIGHT_FOLLOWS},
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct flight_result result = {.kind = FLIGHT_RESPONSE,
+		    .shared = true,
+		    .status = 200,
+		    .meta = rows[i].meta};
+		struct http_head late = request(f, rows[i].field);
+		struct seat a, b, c;
+
+		result.meta.response_time = NOW;
+		assert_int_equal(
+		    join(f, &a, &f->plain, false, false), FLIGHT_LEADS);
+		assert_int_equal(
+		    join(f, &b, &late, false, false), FLIGHT_FOLLOWS);
+		flight_publish(a.waiter.flight, &result);
+		assert_int_equal(
+		    join(f, &c, &late, false, false), rows[i].role);
+		flight_end(a.waiter.flight);
+		if (rows[i].role == FLIGHT_LEADS)
+			flight_abandon(c.waiter.flight);
+		flight_leave(&a.waiter);
+		flight_leave(&b.waiter);
+		flight_leave(&c.waiter);
+		mailbox_cancel(&a.note);
+		mailbox_cancel(&b.note);
+		mailbox_cancel(&c.note);
+	}
 }
 
 static void
@@ -245,6 +308,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    T(one_leads_the_others_follow),
 	    T(a_head_is_for_those_whom_it_fits),
+	    T(a_head_is_reused_only_if_it_may_be),
 	    T(what_is_not_shared_is_found_by_nobody),
 	    T(the_last_one_out_is_noticed),
 	    T(a_change_overtakes_what_is_in_flight),
