@@ -162,6 +162,9 @@ exchange_forget_answer(struct exchange *x)
 	flight_leave(&x->waiter);
 	/* But for an interim head of which a part is out. */
 	x->before_count = x->interim_begun ? 1 : 0;
+	/* Nor is a chunk begun whose head is not out. */
+	x->chunk_begun = x->last_written = false;
+	x->chunk_left = 0;
 	x->form = bytes_of(NULL, 0);
 	x->meta = NULL;
 	x->answered = false;
