@@ -23,6 +23,7 @@ CLIENTS = 16
 # Around what is small, a window, a pack's largest, and beyond max_object.
 SIZES = [1, 900, 3_000, 70_000, 150_000, 190_000, 250_000, 262_000, 400_000, 900_000,
          3_000_000]
+HOT = [190_000, 400_000, 3_000_000]
 CONTROL = ["max-age=1", "max-age=0", "no-store", "max-age=60", "private", "no-cache",
            "max-age=1, stale-while-revalidate=5", "max-age=0, stale-if-error=60",
            "max-age=60, no-transform", "public"]
@@ -35,6 +36,11 @@ def content(name, version, size):
     if name.startswith("text"):
         block = line + bytes(97 + b % 26 for b in block[:200]) * 5
     return (line + b"\n" + block * (size // len(block) + 1))[:max(size, len(line) + 1)]
+
+
+def name_of(target, language):
+    _, kind, size, number = target.strip("/").split("/")
+    return f"{kind}-{size}-{number}" + (f"-{language}" if kind == "vary" else "")
 
 
 def coded(body):
@@ -63,8 +69,8 @@ class Moody:
         if request.method not in ("GET", "HEAD"):
             return self.upload(x)
         x.read_body()
-        _, kind, size, number = request.target.split("?")[0].strip("/").split("/")
-        name = f"{kind}-{size}-{number}"
+        _, kind, size, _ = request.target.strip("/").split("/")
+        name = name_of(request.target, request.get("Accept-Language"))
         with self.lock:
             if self.rng.random() < 0.03:
                 self.versions[name] += 1
@@ -82,6 +88,8 @@ class Moody:
         etag = f'"{name}.{version}"'
         fields = [("ETag", etag), ("Cache-Control", self.pick(CONTROL)),
                   ("Content-Type", "text/plain" if kind == "text" else "x/y")]
+        if kind == "vary":
+            fields.append(("Vary", "Accept-Language"))
         if kind == "weak":
             fields[0] = ("ETag", "W/" + etag)
         if etag in request.get("If-None-Match", ""):
@@ -139,14 +147,16 @@ class Rioter:
         self.client = None
 
     def target(self):
-        kind = self.rng.choice(["plain", "plain", "weak", "text"])
+        if self.rng.random() < 0.5:  # all at once
+            return f"/riot/{self.rng.choice(['plain', 'vary'])}/{self.rng.choice(HOT)}/0"
+        kind = self.rng.choice(["plain", "weak", "text", "vary"])
         number = int(self.rng.paretovariate(1.0)) % 5
         return f"/riot/{kind}/{self.rng.choice(SIZES)}/{number}"
 
     # -- what is right ------------------------------------------------------
-    def check(self, target, answer):
-        _, kind, size, number = target.strip("/").split("/")
-        name, tag = f"{kind}-{size}-{number}", answer.get("ETag", "")
+    def check(self, target, language, answer):
+        size = target.split("/")[3]
+        name, tag = name_of(target, language), answer.get("ETag", "")
         match = re.fullmatch(rf'(W/)?"{name}\.(\d+)"', tag)
         if not match:
             return self.riot.blame(target, "answered with", tag)
@@ -184,10 +194,10 @@ class Rioter:
                 self.riot.blame(target, "wrong part", spec, len(got), answer)
         self.riot.tell("right part" if len(parts) == 1 else "right parts")
 
-    def judge(self, method, target, answer):
+    def judge(self, method, target, language, answer):
         if answer.status in (200, 206):
             if method == "GET":
-                self.check(target, answer)
+                self.check(target, language, answer)
         elif answer.status not in (304, 416, 502, 503, 504):
             self.riot.blame(method, target, "answered", answer)
         else:
@@ -222,21 +232,21 @@ class Rioter:
         return found
 
     def ask(self, client):
-        target = self.target()
-        size = int(target.split("/")[3])
+        target, language = self.target(), self.rng.choice("ab")
         method = "HEAD" if self.rng.random() < 0.1 else "GET"
-        client.send_head(method, self.riot.origin.url(target), self.fields(size))
-        return method, target
+        client.send_head(method, self.riot.origin.url(target), [
+            ("Accept-Language", language), *self.fields(int(target.split("/")[3]))])
+        return method, target, language
 
     def pipeline(self, client):
         asked = [self.ask(client) for _ in range(self.rng.randrange(2, 6))]
         if self.rng.random() < 0.3:
             client.sock.shutdown(socket.SHUT_WR)
-        for method, target in asked:
-            self.judge(method, target, client.response(method))
+        for method, target, language in asked:
+            self.judge(method, target, language, client.response(method))
 
     def leave(self, client):
-        method, target = self.ask(client)
+        method, _, _ = self.ask(client)
         if self.rng.random() < 0.6:
             head = client.final_head()
             for _ in client.body(head, method):
@@ -284,8 +294,8 @@ class Rioter:
         elif dice < 0.35:
             self.pipeline(self.client)
         else:
-            method, target = self.ask(self.client)
-            self.judge(method, target, self.client.response(method))
+            method, target, language = self.ask(self.client)
+            self.judge(method, target, language, self.client.response(method))
 
     def run(self):
         while time.monotonic() < self.riot.end:
