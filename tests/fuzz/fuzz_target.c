@@ -108,6 +108,9 @@ slow_glob(struct bytes p, struct bytes k)
 {
 	if (p.n == 0)
 		return k.n == 0;
+	/* Else a row of stars would take minutes. */
+	while (p.n > 1 && p.p[0] == '*' && p.p[1] == '*')
+		p = bytes_skip(p, 1);
 	if (p.p[0] == '*')
 		return slow_glob(bytes_skip(p, 1), k) ||
 		       (k.n > 0 && slow_glob(p, bytes_skip(k, 1)));

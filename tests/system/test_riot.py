@@ -231,11 +231,12 @@ class Rioter:
             found.append(("Accept-Encoding", "gzip"))
         return found
 
-    def ask(self, client):
+    def ask(self, client, version="1.1"):
         target, language = self.target(), self.rng.choice("ab")
         method = "HEAD" if self.rng.random() < 0.1 else "GET"
         client.send_head(method, self.riot.origin.url(target), [
-            ("Accept-Language", language), *self.fields(int(target.split("/")[3]))])
+            ("Accept-Language", language), *self.fields(int(target.split("/")[3]))],
+            version=version)
         return method, target, language
 
     def pipeline(self, client):
@@ -294,8 +295,11 @@ class Rioter:
         elif dice < 0.35:
             self.pipeline(self.client)
         else:
-            method, target, language = self.ask(self.client)
+            version = "1.0" if self.rng.random() < 0.08 else "1.1"
+            method, target, language = self.ask(self.client, version)
             self.judge(method, target, language, self.client.response(method))
+            if version == "1.0":
+                self.client = None
 
     def run(self):
         while time.monotonic() < self.riot.end:
