@@ -270,7 +270,8 @@ int blob_reader_open(struct blob_reader *r, struct store_view *view,
     struct blob *blob, uint64_t from, uint64_t to, store_wake_fn *wake,
     void *arg);
 
-/* Moves it: only before its first slice, or on a blob that is WHOLE. */
+/* Moves it: only before its first slice, or on a blob that is WHOLE; in a
+ * window forwards alone. */
 void blob_reader_range(struct blob_reader *r, uint64_t from, uint64_t to);
 
 /* The head, living as long as the reader. LARDER_AGAIN (a wake follows),

@@ -13,6 +13,7 @@
 #include "larder/check.h"
 #include "larder/clock.h"
 #include "larder/err.h"
+#include "proxy/flight.h"
 
 #define LS_LIMIT     10000u
 #define LS_LIMIT_MAX 1000000u
@@ -226,13 +227,42 @@ purge_one(void *arg, const struct store_item *item)
 	return r->stored_at <= p->older_than;
 }
 
+static bool
+is_meant(void *arg, struct bytes key)
+{
+	const struct purge *p = arg;
+
+	return (!p->host.n || cache_key_host_is(key, p->host)) &&
+	       (!p->match.n || cache_key_glob(p->match, key));
+}
+
+static bool
+is_key(void *arg, struct bytes key)
+{
+	const struct bytes *meant = arg;
+
+	return bytes_eq(*meant, key);
+}
+
+/* Before what is stored goes: what is on its way is not stored over it. */
+static void
+purge_flights(
+    const struct purge *p, bool (*matches)(void *, struct bytes), void *arg)
+{
+	/* Nothing that is on its way is old. */
+	if (p->env->flights && !p->dry_run && p->older_than == INT64_MAX)
+		flights_invalidate_matching(p->env->flights, matches, arg);
+}
+
 static int
 purge_prefix(struct purge *p, struct bytes prefix)
 {
 	struct store_removed removed = {0};
-	int rc = store_remove_matching(
-	    p->env->store, prefix, purge_one, p, p->dry_run, &removed);
+	int rc;
 
+	purge_flights(p, is_meant, p);
+	rc = store_remove_matching(
+	    p->env->store, prefix, purge_one, p, p->dry_run, &removed);
 	p->removed.objects += removed.objects;
 	p->removed.bytes += removed.bytes;
 	return rc < 0 ? rc : 0;
@@ -264,8 +294,10 @@ purge_key(struct purge *p, struct store_view *view, struct bytes key,
     struct arena *arena)
 {
 	struct store_found found;
-	int rc = store_find(view, key, arena, &found);
+	int rc;
 
+	purge_flights(p, is_key, &key);
+	rc = store_find(view, key, arena, &found);
 	store_view_turn(view);
 	if (rc == LARDER_ABSENT || rc == LARDER_DAMAGED)
 		return 0;

@@ -14,10 +14,13 @@
 #include "larder/store.h"
 
 struct evkeyvalq;
+struct flights;
 
 struct job_env {
 	struct store *store;
 	const struct conf *conf;
+	/* What is on its way; NULL: the daemon is down. */
+	struct flights *flights;
 	/* Set by another thread: what walks the store ends soon. May be
 	 * NULL. */
 	const _Atomic bool *stop;

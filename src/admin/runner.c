@@ -26,7 +26,10 @@ struct runner {
 static void
 run(struct runner *r, struct runner_task *task)
 {
-	struct job_env env = {r->store, task->conf, &r->stop};
+	struct job_env env = {.store = r->store,
+	    .conf = task->conf,
+	    .flights = task->flights,
+	    .stop = &r->stop};
 
 	task->rc = task->job(&env, &task->args, &task->answer);
 	pthread_mutex_lock(&r->lock);

@@ -21,7 +21,8 @@ struct runner_task {
 	job_fn *job;
 	struct evkeyvalq args; /* the owner's to clear */
 	struct conf *conf;     /* one reference, the owner's to drop */
-	json_t *answer;	       /* the owner's, once it is done */
+	struct flights *flights;
+	json_t *answer; /* the owner's, once it is done */
 	int rc;
 	void (*done)(struct runner_task *task);
 };

@@ -15,6 +15,7 @@
 #include "larder/clock.h"
 #include "larder/err.h"
 #include "net/loop.h"
+#include "proxy/worker.h"
 
 #define IDLE_SECONDS 60
 #define HEADERS_MAX  (64 * 1024)
@@ -169,6 +170,7 @@ submit(struct server *s, struct evhttp_request *request, job_fn *job)
 	p->request = request;
 	p->task.job = job;
 	p->task.conf = proxy_conf(*s->options.proxy);
+	p->task.flights = proxy_flights(*s->options.proxy);
 	p->task.done = on_done;
 	evhttp_connection_set_closecb(
 	    evhttp_request_get_connection(request), on_left, p);

@@ -15,6 +15,22 @@ has_content(const struct http_head *head)
 		   (!bytes_decimal(length, UINT64_MAX, &n) || n > 0));
 }
 
+/* CGI (RFC 3875 4.1.18) tells a hyphen from an underscore no more than upper
+ * case from lower. */
+static bool
+is_spelled(struct bytes name, struct bytes as)
+{
+	if (name.n != as.n)
+		return false;
+	for (size_t i = 0; i < name.n; i++) {
+		char c = name.p[i] == '_' ? '-' : bytes_lower(name.p[i]);
+
+		if (c != bytes_lower(as.p[i]))
+			return false;
+	}
+	return true;
+}
+
 bool
 cache_overrides(struct bytes name)
 {
@@ -22,6 +38,7 @@ cache_overrides(struct bytes name)
 	    {"Forwarded", 9},
 	    {"X-Forwarded-Host", 16},
 	    {"X-Forwarded-Proto", 17},
+	    {"X-Forwarded-Protocol", 20},
 	    {"X-Forwarded-Scheme", 18},
 	    {"X-Forwarded-SSL", 15},
 	    {"X-Forwarded-Port", 16},
@@ -35,16 +52,20 @@ cache_overrides(struct bytes name)
 	    {"X-Backend-Host", 14},
 	    {"X-Original-URL", 14},
 	    {"X-Original-URI", 14},
+	    {"X-Original-Path", 15},
 	    {"X-Rewrite-URL", 13},
+	    {"X-Rewrite-URI", 13},
 	    {"X-URL-Scheme", 12},
 	    {"Front-End-Https", 15},
 	    {"X-HTTP-Method", 13},
 	    {"X-HTTP-Method-Override", 22},
 	    {"X-Method-Override", 17},
+	    /* HTTP_PROXY of CGI (CVE-2016-5385) */
+	    {"Proxy", 5},
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
-		if (bytes_ieq(name, names[i]))
+		if (is_spelled(name, names[i]))
 			return true;
 	return false;
 }

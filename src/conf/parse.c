@@ -389,6 +389,8 @@ parse_text(
 	if (cfg)
 		rc = errors->count ? LARDER_INVALID
 				   : take_all(cfg, conf, errors, lines);
+	if (rc == 0 && errors->count)
+		rc = LARDER_INVALID;
 	if (cfg)
 		cfg_free(cfg);
 	now.text = NULL;

@@ -199,6 +199,7 @@ end_of_line(struct http_body *body)
 	line.n -= 2;
 	if (http_text_span(line) < line.n || http_field_line(line, &field))
 		return LARDER_INVALID;
+	field.id = http_field_alias(field.name);
 	if (field.id == HTTP_F_TRANSFER_ENCODING ||
 	    field.id == HTTP_F_CONTENT_LENGTH || field.id == HTTP_F_HOST)
 		return LARDER_INVALID;

@@ -89,6 +89,18 @@ http_field_id(struct bytes name)
 	return (enum http_field_id)(slot - 1);
 }
 
+enum http_field_id
+http_field_alias(struct bytes name)
+{
+	char p[32]; /* none that is known is longer */
+
+	if (name.n > sizeof(p) || memchr(name.p, '_', name.n) == NULL)
+		return http_field_id(name);
+	for (size_t i = 0; i < name.n; i++)
+		p[i] = name.p[i] == '_' ? '-' : name.p[i];
+	return http_field_id(bytes_of(p, name.n));
+}
+
 struct bytes
 http_field_name(enum http_field_id id)
 {

@@ -27,6 +27,17 @@ static const uint64_t droppable = BIT(ACCEPT) | BIT(ACCEPT_ENCODING) |
 				  BIT(ACCEPT_LANGUAGE) | BIT(REFERER) |
 				  BIT(USER_AGENT);
 
+/* What frames a message, or is for one hop, to those who read CGI's variables
+ * alone. */
+static bool
+is_disguised(struct bytes name)
+{
+	enum http_field_id id = http_field_alias(name);
+
+	return id < HTTP_F_OTHER &&
+	       ((hop_by_hop | BIT(CONTENT_LENGTH)) & UINT64_C(1) << id) != 0;
+}
+
 bool
 http_field_passes(const struct http_head *head, const struct http_field *field)
 {
@@ -37,6 +48,8 @@ http_field_passes(const struct http_head *head, const struct http_field *field)
 			return false;
 		if (!(droppable & bit))
 			return true;
+	} else if (is_disguised(field->name)) {
+		return false;
 	}
 	return !http_connection_has(head, field->name);
 }

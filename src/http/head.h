@@ -154,6 +154,9 @@ const struct http_field *http_next_named(const struct http_head *head,
     struct bytes name, const struct http_field *after);
 
 enum http_field_id http_field_id(struct bytes name);
+/* The one that it is to CGI (RFC 3875 4.1.18) and its heirs, to which an
+ * underscore is a hyphen. */
+enum http_field_id http_field_alias(struct bytes name);
 /* The usual spelling of a known one. */
 struct bytes http_field_name(enum http_field_id id);
 /* "OK" for 200; "" for one without a registered phrase. */

@@ -38,6 +38,7 @@ struct conn {
 	bool want_write;    /* a write was cut short: CONN_WRITABLE is owed */
 	bool eof;	    /* the orderly end was read */
 	bool shut;	    /* the owner has ended its side */
+	bool was_reset;	    /* so said a write; the kernel says it once */
 
 	unsigned poked; /* what conn_poke() owes */
 	struct loop_task task;

@@ -14,6 +14,16 @@
 #include "larder/check.h"
 #include "larder/err.h"
 
+/* What a write has failed with. That the other side broke off, the kernel tells
+ * once; what is read behind it looks like an orderly end. EPIPE is of one that
+ * had said all it wanted to say before. */
+static void
+note_reset(struct conn *c)
+{
+	c->was_reset |= errno != EAGAIN && errno != EPIPE && errno != ENOBUFS &&
+			errno != ENOMEM;
+}
+
 /* ---- reading ---------------------------------------------------------- */
 
 void
@@ -43,6 +53,10 @@ conn_recv(struct conn *c, void *p, size_t n)
 	while (got < 0 && errno == EINTR);
 	if (got < 0 ? errno == EAGAIN : (size_t)got < n && !c->hangup)
 		c->can_read = false;
+	if (got == 0 && c->was_reset) {
+		errno = ECONNRESET;
+		return -1;
+	}
 	return got;
 }
 
@@ -193,6 +207,7 @@ after_send(struct conn *c, ssize_t sent, size_t n)
 		return sent;
 	if (errno == EAGAIN)
 		return LARDER_AGAIN;
+	note_reset(c);
 	c->system_error = errno;
 	return LARDER_IO;
 }
@@ -212,6 +227,8 @@ conn_send(struct conn *c, const void *p, size_t n)
 	while (sent < 0 && errno == EINTR);
 	if (sent < 0 ? errno == EAGAIN : (size_t)sent < n)
 		conn_blocked(c);
+	if (sent < 0)
+		note_reset(c);
 	return sent;
 }
 
@@ -285,6 +302,7 @@ plain_sendfile(struct conn *c, int fd, int64_t offset, size_t n)
 		if (sent < 0) {
 			if (errno == EAGAIN)
 				conn_blocked(c);
+			note_reset(c);
 			break;
 		}
 		left -= (size_t)sent;

@@ -163,6 +163,9 @@ exchange_forget_answer(struct exchange *x)
 	flight_leave(&x->waiter);
 	/* But for an interim head of which a part is out. */
 	x->before_count = x->interim_begun ? 1 : 0;
+	/* Nor is a chunk begun whose head is not out. */
+	x->chunk_begun = x->last_written = false;
+	x->chunk_left = 0;
 	x->form = bytes_of(NULL, 0);
 	x->meta = NULL;
 	x->answered = false;
@@ -249,7 +252,10 @@ exchange_is_there_after_all(struct exchange *x)
 {
 	enum cache_action action = x->decision.action;
 	struct cache_decision d;
+	uint64_t id = 0;
 
+	if (action == CACHE_COMPLETE)
+		id = x->found.records[x->decision.chosen].id;
 	exchange_look_up(x);
 	make_decision(x, &d);
 	if (d.action == CACHE_SEND)
@@ -258,7 +264,10 @@ exchange_is_there_after_all(struct exchange *x)
 	    (action == CACHE_PART || action == CACHE_COMPLETE ||
 		d.action == CACHE_PART || d.action == CACHE_COMPLETE))
 		return true;
-	if (action == CACHE_COMPLETE && !same_gaps(d.cover, x->decision.cover))
+	/* Its head is the one that the gap's answer will be joined with. */
+	if (action == CACHE_COMPLETE &&
+	    (!same_gaps(d.cover, x->decision.cover) ||
+		x->found.records[d.chosen].id != id))
 		return true;
 	x->decision = d;
 	return false;

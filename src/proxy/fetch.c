@@ -499,6 +499,23 @@ wait_for_readers(struct fetch *f)
 	stats_add(&f->w->stats, STAT_held_up, blob_cut_off(f->blob));
 }
 
+/* It is the origin's turn. What somebody waits for may come as slowly as it
+ * likes; what is for the cache alone must come at all. */
+static void
+wait_for_origin(struct fetch *f)
+{
+	int64_t left;
+
+	if (f->leader != NULL || flight_interested(f->flight) > 0) {
+		f->drip = pace_begin(f->conf->response_timeout);
+		expect_progress(f);
+		return;
+	}
+	left = pace_wait(&f->drip, loop_mono_ms(f->w->loop));
+	f->watches_readers = false;
+	conn_set_timeout(f->conn, left > 0 ? left : 1);
+}
+
 /* One read's worth. False: it waits, or f is gone. */
 static bool
 pump_some(struct fetch *f)
@@ -536,10 +553,12 @@ pump_some(struct fetch *f)
 	if (err == 0 || conn_input(f->conn).n > in.n - used)
 		return true;
 	n = conn_fill(f->conn, WORKER_READ);
-	if (n > 0)
+	if (n > 0) {
+		pace_moved(&f->drip, loop_mono_ms(f->w->loop), (uint64_t)n);
 		return true;
+	}
 	if (n == LARDER_AGAIN) {
-		expect_progress(f);
+		wait_for_origin(f);
 		return false;
 	}
 	on_body_end(f, n);

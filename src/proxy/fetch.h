@@ -97,6 +97,7 @@ struct fetch {
 	int64_t held_since;   /* some readers hold up others; ms, 0: not */
 	uint64_t held_total;  /* body bytes then */
 	bool watches_readers; /* conn's timeout is for them */
+	struct pace drip;     /* of the origin's sending, to nobody */
 	struct blob_reader stored_reader; /* MERGING */
 };
 

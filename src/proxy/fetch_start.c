@@ -149,6 +149,7 @@ make(struct worker *w, const struct plan *plan, bool background)
 	f->magic = FETCH_MAGIC;
 	f->w = w;
 	f->background = background;
+	f->drip = pace_begin(plan->conf->response_timeout);
 	if (copy_request(f, plan) == 0 && copy_part(f, plan) == 0)
 		return f;
 	discard(f);

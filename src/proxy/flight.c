@@ -451,6 +451,35 @@ flight_invalidate(
 	pthread_mutex_unlock(&shard->lock);
 }
 
+/* Of a shard; under its lock. */
+static void
+invalidate_matching(struct shard *shard,
+    bool (*matches)(void *arg, struct bytes key), void *arg)
+{
+	for (unsigned i = 0; i < BUCKETS; i++)
+		list_each_safe (node, &shard->buckets[i]) {
+			struct flight *f =
+			    container_of(node, struct flight, node);
+
+			if (!matches(arg, f->key))
+				continue;
+			f->overtaken = true;
+			unlist(f);
+		}
+}
+
+void
+flights_invalidate_matching(struct flights *table,
+    bool (*matches)(void *arg, struct bytes key), void *arg)
+{
+	for (unsigned i = 0; i < SHARDS; i++) {
+		struct shard *shard = lock_hash(table, i);
+
+		invalidate_matching(shard, matches, arg);
+		pthread_mutex_unlock(&shard->lock);
+	}
+}
+
 bool
 flight_overtaken(struct flight *f)
 {

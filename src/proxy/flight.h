@@ -148,6 +148,10 @@ unsigned flight_interested(struct flight *flight);
  * it, and it must not be stored. but: what brought the change, or NULL. */
 void flight_invalidate(
     struct flights *table, struct bytes key, const struct flight *but);
+/* Likewise for all keys that fit. matches is called under a lock, and calls
+ * nothing of here. */
+void flights_invalidate_matching(struct flights *table,
+    bool (*matches)(void *arg, struct bytes key), void *arg);
 bool flight_overtaken(struct flight *flight);
 /* flight's response is stored now: those of the same variant that were begun
  * before it, and are still on their way, are overtaken; but not other parts of

@@ -31,8 +31,10 @@ interim_relay(struct exchange *x, const struct http_head *interim)
 	ssize_t n = LARDER_AGAIN;
 
 	/* One that waits is enough: a client that does not read has no use
-	 * for hints. */
-	if (head.p == NULL || x->before_count > 0 || x->step != STEP_AWAIT)
+	 * for hints. And where a gap in the middle of a body is asked for, it
+	 * would stand in that. */
+	if (head.p == NULL || x->before_count > 0 || x->step != STEP_AWAIT ||
+	    x->answered)
 		return;
 	n = conn_writev(x->client->conn, &iov, 1, false);
 	if (n == (ssize_t)head.n || (n < 0 && n != LARDER_AGAIN))

@@ -190,10 +190,9 @@ several(struct exchange *x, const struct http_ranges *ranges,
 	struct parts p = {.x = x, .ranges = ranges};
 	struct source_item *items;
 	struct http_head form;
-	bool whole;
 
-	source_size(&x->source, &whole);
-	if ((!whole && !ascending(ranges)) || !choose_boundary(p.boundary) ||
+	if ((!ascending(ranges) && !source_goes_back(&x->source)) ||
+	    !choose_boundary(p.boundary) ||
 	    cache_head_parse(x->form, &x->arena, &form) < 0)
 		return false;
 	p.type = http_value(&form, HTTP_F_CONTENT_TYPE);

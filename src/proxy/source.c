@@ -55,6 +55,15 @@ source_size(struct source *s, bool *whole)
 	return s->spans[s->span_count - 1].to;
 }
 
+bool
+source_goes_back(struct source *s)
+{
+	bool whole;
+
+	source_size(s, &whole);
+	return whole && (s->spans != NULL || !blob_is_window(s->reader.blob));
+}
+
 int
 source_range(struct source *s, uint64_t from, uint64_t to, struct arena *arena)
 {

@@ -69,8 +69,12 @@ int source_head(struct source *s, struct bytes *out);
  * it is the end of the last one. */
 uint64_t source_size(struct source *s, bool *whole);
 
-/* What is to be sent, before the first source_peek(). Of what is not whole
- * yet only in ascending order. The items stay the caller's. */
+/* Can bytes be had again that were passed? Of a window, whole or not, they
+ * cannot. */
+bool source_goes_back(struct source *s);
+
+/* What is to be sent, before the first source_peek(). Of what does not go back
+ * only in ascending order. The items stay the caller's. */
 int source_range(
     struct source *s, uint64_t from, uint64_t to, struct arena *arena);
 void source_plan(struct source *s, struct source_item *items, unsigned count);

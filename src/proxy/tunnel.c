@@ -176,6 +176,7 @@ pump_both(struct tunnel *t)
 	bool more = false;
 	int err = write_greeting(t);
 
+	conn_set_timeout(t->client, t->idle);
 	if (err == LARDER_AGAIN)
 		return;
 	/* An origin that takes no more may have said something all the same. */
@@ -191,7 +192,6 @@ pump_both(struct tunnel *t)
 	}
 	if (more)
 		conn_poke(t->client, CONN_READABLE);
-	conn_set_timeout(t->client, t->idle);
 }
 
 static void

@@ -411,6 +411,20 @@ check_answer(const struct wire_message *m, const struct asked *a, bool complete,
 	}
 }
 
+/* Who did not get to read HEAD does not know that it was one. */
+static bool
+answers_head(struct bytes in, const struct asked *a)
+{
+	const char *end = memmem(in.p, in.n, "\r\n\r\n", 4);
+
+	if (a == NULL || strcmp(a->method, "HEAD") != 0)
+		return false;
+	/* Of this one, not of what may lie behind it. */
+	if (end != NULL)
+		in.n = (size_t)(end - in.p);
+	return memmem(in.p, in.n, "detail=bad-request", 18) == NULL;
+}
+
 /* One message; false: there is none yet. */
 static bool
 check_one(struct caller *c)
@@ -428,11 +442,7 @@ check_one(struct caller *c)
 		    c->head < c->tail, "an answer without a question", in);
 		a = &asked[c->queue[c->head]];
 	}
-	/* Who did not get to read HEAD does not know that it was one. */
-	if (!wire_response(in,
-		a != NULL && strcmp(a->method, "HEAD") == 0 &&
-		    memmem(in.p, in.n, "detail=bad-request", 18) == NULL,
-		&m)) {
+	if (!wire_response(in, answers_head(in, a), &m)) {
 		wire_must(!l->ended || l->reset, "half a head", in);
 		return false;
 	}

@@ -291,6 +291,7 @@ put_head(struct text *t, const struct wire_message *m, const struct plan *plan,
 {
 	struct words words = {rep->etag, rep->modified};
 	bool site = !bytes_eq(first_value(m, "Host"), BYTES("127.0.0.1:8000"));
+	bool understood;
 	struct bytes selector = first_value(m, "X-V");
 
 	text_format(t, "HTTP/1.1 %d Whatever\r\n", a->status);
@@ -302,6 +303,8 @@ put_head(struct text *t, const struct wire_message *m, const struct plan *plan,
 		text_format(t, "Last-Modified: %s\r\n", rep->modified);
 	text_fields(t, &(struct feed){plan->fields.p, plan->fields.n},
 	    talk_response_fields, talk_response_field_count, &words);
+	/* Then no-store is not meant for larder (RFC 9111 5.2.2.3). */
+	understood = memmem(t->p, t->n, "must-understand", 15) != NULL;
 	if (plan->once == 1)
 		text_put(t, "Cache-Control: private\r\n");
 	if (plan->once == 2)
@@ -322,7 +325,7 @@ put_head(struct text *t, const struct wire_message *m, const struct plan *plan,
 		text_format(t, "X-V-Echo: %.*s\r\n",
 		    selector.n ? (int)selector.n : 4,
 		    selector.n ? selector.p : "none");
-	if (site && (plan->once == 1 || plan->once == 2))
+	if (site && (plan->once == 1 || (plan->once == 2 && !understood)))
 		text_format(t, "X-Once: %u\r\n", plan_next);
 }
 

@@ -1,6 +1,8 @@
 """Answers of origins under the rules that hold for requests: what has no one
 meaning is a 502 or an aborted transfer, never stored, and never the next
 client's answer (RFC 9112 4 to 8, RFC 9110 6, 15)."""
+import socket
+import struct
 import threading
 import time
 
@@ -363,3 +365,43 @@ def test_a_strict_client_sees_nothing_odd(proxy, stage):
                 assert proxy.get(f"/framing/{i}").body == b"good"
             except BadMessage as e:
                 pytest.fail(str(e))
+
+
+def test_a_reset_in_an_upload_is_no_end(make):
+    """What a write has heard of, a read does not: a body up to the end of the connection
+    was whole because the origin broke off while it was being sent to."""
+    def break_off(sock):
+        with sock:
+            while b"\r\n\r\n" not in sock.recv(4096):
+                pass
+            sock.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhalf")
+            for _ in range(20):
+                sock.recv(1 << 16)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    def serve():
+        try:
+            while True:
+                break_off(listener.accept()[0])
+        except OSError:
+            pass
+
+    def upload():
+        try:
+            while True:
+                client.sock.sendall(bytes(20_000))
+        except OSError:
+            pass
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, daemon=True).start()
+        larder = make({"workers": 1},
+                      sites={"*": "http://127.0.0.1:%d" % listener.getsockname()[1]})
+        for _ in range(20):
+            with larder.client() as client:
+                client.send_head("POST", "/", {"Content-Length": 50_000_000})
+                thread = threading.Thread(target=upload)
+                thread.start()
+                with pytest.raises(Aborted):
+                    client.response("POST")
+            thread.join()
+        listener.shutdown(socket.SHUT_RDWR)

@@ -36,6 +36,32 @@ def test_a_change_overtakes_a_fetch(larder, origin, path, fields):
     assert larder.get(url).body.startswith(b"new")
 
 
+@pytest.mark.parametrize("how", ["url", "host", "match", "all"])
+def test_a_purge_overtakes_a_fetch(larder, origin, path, how):
+    """What the origin sent before somebody purged is not stored after that; who reads it
+    gets it all the same."""
+    old = b"old" * 130_000
+    replies = iter([
+        Reply(old, fields={"Cache-Control": "max-age=60", "ETag": '"1"'}, **SLOW)])
+    new = Reply(b"new", fields={"Cache-Control": "max-age=60", "ETag": '"2"'})
+    url = origin.on(path, lambda x: next(replies, new))
+    got = []
+    thread = threading.Thread(target=lambda: got.append(larder.get(url).body))
+    thread.start()
+    time.sleep(0.4)
+    words = {"url": [url], "host": ["--host", "127.0.0.1"], "match": ["--match", f"*{path}"],
+             "all": ["--all"]}[how]
+    larder.ctl("purge", *words, "--dry-run", check=0)
+    larder.ctl("purge", "--match", "*/another", check=0)
+    larder.ctl("purge", *words, check=0)
+    # Nobody joins it any more.
+    assert larder.get(url).body == b"new"
+    thread.join(20 * PATIENCE)
+    assert got == [old]
+    answer = larder.get(url)
+    assert answer.hit and answer.body == b"new"
+
+
 def test_a_reload_is_not_overwritten_by_an_older_fetch(larder, origin, path):
     replies = iter([
         Reply(b"old" * 130_000, fields={"Cache-Control": "max-age=60", "ETag": '"1"'},

@@ -64,6 +64,25 @@ def test_a_whole_request_fetches_what_is_missing(larder, origin, path, size):
     assert origin.count(path) == 5
 
 
+def test_hints_before_a_later_gap_are_not_in_the_body(larder, origin, path):
+    """An interim response to what is asked for in the middle of an answer is not the
+    client's: it would stand in the body."""
+    body, whole = pattern(600_000), Resource(pattern(600_000), CC, '"v1"')
+
+    def hinting(exchange):
+        reply = whole(exchange)
+        reply.interim = [(103, [("Link", "</style.css>; rel=preload")])]
+        return reply
+    url = origin.on(path, hinting)
+    larder.get(url, {"Range": "bytes=100000-199999"})
+    larder.get(url, {"Range": "bytes=300000-399999"})
+    answer = larder.get(url)
+    assert answer.status == 200 and digest(answer.body) == digest(body)
+    assert len(answer.interim) == 1
+    assert ranges_asked(origin, path)[2:] == \
+        ["bytes=0-99999", "bytes=200000-299999", "bytes=400000-"]
+
+
 def test_gaps_without_number_are_the_whole(larder, origin, path):
     """They become one, and nothing that is stored lies outside of it."""
     body = pattern(1_000_001)

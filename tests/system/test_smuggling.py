@@ -393,6 +393,29 @@ def test_hop_by_hop_fields_stay_here(proxy, recorder):
                      "cache-control", "x-end", "via"}
 
 
+def test_underscores_do_not_hide_framing(proxy, recorder):
+    """CGI and its heirs (RFC 3875 4.1.18) take an underscore for a hyphen: what frames a
+    message or is for one hop does not go on so spelled, nor in trailers."""
+    recorder.forget()
+    with proxy.client() as client:
+        client.send("POST /u HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n"
+                    "Transfer_Encoding: identity\r\nContent_Length: 0\r\n"
+                    "Proxy_Authorization: Basic YTpi\r\nKeep_Alive: 5\r\n"
+                    "X_Foo: 1\r\nTE_: 1\r\n\r\n"
+                    "4\r\nbody\r\n0\r\nX_Sum: 1\r\nContent_Type: a/b\r\n\r\n")
+        assert client.response().status == 200
+    seen = recorder.seen[0]
+    assert seen.body == b"body" and [n for n, _ in seen.trailers] == ["X_Sum"]
+    names = {n.lower() for n, _ in seen.fields}
+    assert not names & {"transfer_encoding", "content_length", "proxy_authorization",
+                        "keep_alive"}
+    assert names >= {"x_foo", "te_"}
+    with proxy.client() as client:
+        client.send("POST /u HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+                    "0\r\nContent_Length: 4\r\n\r\n")
+        assert client.response().status == 400
+
+
 def test_underscores_and_case_in_names_of_hosts(make, recorder):
     """Case and the port that the scheme has anyway make no other key and no
     other Host; an absolute target replaces Host (RFC 9112 3.2.2)."""

@@ -4,6 +4,8 @@ import json
 import threading
 import time
 
+import pytest
+
 from harness.daemon import PATIENCE, wait_for
 from harness.origin import Reply
 
@@ -45,6 +47,29 @@ def test_failing_background_fetch_ends(larder, origin, path):
     wait_for(lambda: in_flight(larder) == 0, 5, what="the fetches to end")
 
 
+def test_dripping_background_fetch_ends(make, origin, path):
+    """A byte now and then keeps no fetch alive that nobody waits for: those in the
+    background are counted, and one origin could have them all."""
+    larder = make({"timeouts": {"response": "1s"}})
+    origin.handlers[path] = first_then(
+        Reply("old", fields={"Cache-Control": "max-age=1, stale-while-revalidate=600",
+                             "ETag": '"1"'}),
+        Reply(BODY[:300], fields={"Cache-Control": "max-age=60"}, pace=(1, 0.4)))
+    larder.get(origin.url(path))
+    time.sleep(2.1)
+    assert larder.get(origin.url(path)).body == b"old"
+    wait_for(lambda: in_flight(larder) == 1, 5, what="the fetch to begin")
+    wait_for(lambda: in_flight(larder) == 0, 5, what="the fetch to end")
+
+
+def test_a_drip_that_somebody_waits_for(make, origin, path):
+    larder = make({"timeouts": {"response": "1s"}})
+    url = origin.on(path, Reply(BODY[:15], fields={"Cache-Control": "max-age=60"},
+                                pace=(1, 0.4)))
+    assert larder.get(url, timeout=30).body == BODY[:15]
+    assert larder.get(url).hit
+
+
 def test_range_far_ahead_of_what_is_not_stored(larder, origin, path):
     origin.handlers[path] = first_then(
         Reply("old", fields={"Cache-Control": "max-age=0", "ETag": '"1"'}),
@@ -57,6 +82,22 @@ def test_range_far_ahead_of_what_is_not_stored(larder, origin, path):
     else:
         assert (answer.status, answer.body) == (200, BODY)
     wait_for(lambda: in_flight(larder) == 0, 5, what="the fetch to end")
+
+
+@pytest.mark.parametrize("framing", ["chunked", "close", "length"])
+def test_ranges_backwards_in_what_is_not_stored(larder, origin, path, framing):
+    """All of it is there before the first byte goes out, and yet what has been sent is
+    gone: such ranges get the whole."""
+    body = BODY[:190_000]
+    origin.handlers[path] = first_then(
+        Reply("old", fields={"Cache-Control": "max-age=0", "ETag": '"1"'}),
+        Reply(body, fields={"Cache-Control": "no-store"}, framing=framing))
+    larder.get(origin.url(path))
+    answer = larder.get(origin.url(path), {"Range": "bytes=180000-180999,0-999"})
+    assert answer.status in (200, 206)
+    if answer.status == 200:
+        assert answer.body == body
+    assert larder.get(origin.url(path)).body == body
 
 
 def test_one_condition_does_not_end_sharing(larder, origin, path):

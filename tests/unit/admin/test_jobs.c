@@ -39,7 +39,7 @@ open_store(void)
 
 	if (store_open(&store, &options, why, sizeof(why)) != 0)
 		fail_msg("%s", why);
-	env = (struct job_env){store, conf, &stop};
+	env = (struct job_env){.store = store, .conf = conf, .stop = &stop};
 }
 
 static int

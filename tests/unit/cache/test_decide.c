@@ -218,6 +218,8 @@ some_go_alone(void **state)
 	    {"Front-End-Https: on\r\n", &forward, CACHE_PASS, "override-field"},
 	    {"X-HTTP-Method-Override: PUT\r\n", &forward, CACHE_PASS,
 		"override-field"},
+	    {"X_Forwarded_host: x\r\n", &forward, CACHE_PASS, "override-field"},
+	    {"Proxy: http://x/\r\n", &forward, CACHE_PASS, "override-field"},
 	    {"X-Forwarded-Host: x\r\n", &none, CACHE_SEND, NULL},
 	    {"X-Forwarded-For: x\r\n", &forward, CACHE_SEND, NULL},
 	    {"Cookie: a=b\r\n", &strict, CACHE_PASS, "cookie"},

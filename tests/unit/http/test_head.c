@@ -518,6 +518,12 @@ every_known_name_has_its_id(void **state)
 		    http_field_id((struct bytes){other, name.n}), HTTP_F_OTHER);
 	}
 	assert_int_equal(http_field_id(BYTES("")), HTTP_F_OTHER);
+	assert_int_equal(http_field_alias(BYTES("")), HTTP_F_OTHER);
+	assert_int_equal(
+	    http_field_alias(BYTES("content_LENGTH")), HTTP_F_CONTENT_LENGTH);
+	assert_int_equal(
+	    http_field_alias(BYTES("Content-Length")), HTTP_F_CONTENT_LENGTH);
+	assert_int_equal(http_field_alias(BYTES("_ost")), HTTP_F_OTHER);
 	assert_int_equal(http_field_id(BYTES("A")), HTTP_F_OTHER);
 	assert_int_equal(http_field_name(HTTP_F_OTHER).n, 0);
 }

@@ -163,6 +163,45 @@ the_end_behind_a_short_read_is_seen(void **state)
 	assert_int_equal(conn_fill(conn, 100), LARDER_CLOSED);
 }
 
+/* The kernel tells of a reset once, and here a write hears of it: what is read
+ * then is no orderly end. */
+static void
+a_reset_that_a_write_has_seen_is_no_end(void **state)
+{
+	const struct linger now = {.l_onoff = 1};
+	struct pollfd gone = {.fd = conn_fd(conn)};
+
+	(void)state;
+	say("half");
+	setsockopt(peer, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(peer);
+	peer = -1;
+	assert_int_equal(poll(&gone, 1, 5000), 1);
+	assert_int_equal(send_bytes("x", 1), LARDER_IO);
+	assert_int_equal(conn_fill(conn, 100), 4);
+	run_until(CONN_READABLE);
+	assert_int_equal(conn_fill(conn, 100), LARDER_IO);
+}
+
+/* But who had ended in order, and then took no more, has ended in order. */
+static void
+an_end_before_a_reset_is_one(void **state)
+{
+	struct pollfd gone = {.fd = conn_fd(conn)};
+
+	(void)state;
+	say("all");
+	close(peer);
+	peer = -1;
+	/* The first is answered by a reset. */
+	assert_int_equal(send_bytes("x", 1), 1);
+	assert_int_equal(poll(&gone, 1, 5000), 1);
+	assert_int_equal(send_bytes("x", 1), LARDER_IO);
+	assert_int_equal(conn_fill(conn, 100), 3);
+	run_until(CONN_READABLE);
+	assert_int_equal(conn_fill(conn, 100), LARDER_CLOSED);
+}
+
 static void
 a_reset_behind_a_short_read_is_seen(void **state)
 {
@@ -494,6 +533,8 @@ main(void)
 	    CASE(the_end_behind_a_short_read_is_seen),
 	    TCP(the_end_behind_a_short_read_is_seen),
 	    TCP(a_reset_behind_a_short_read_is_seen),
+	    TCP(a_reset_that_a_write_has_seen_is_no_end),
+	    TCP(an_end_before_a_reset_is_one),
 	    TCP(an_empty_socket_is_not_asked_again),
 	    CASE(poke_calls_once_and_later),
 	    CASE(writes_until_full_and_resumes),
