@@ -100,9 +100,9 @@ set_policy(struct explained *e)
 {
 	const struct conf *conf = e->env->conf;
 
-	e->rule = policy_make(conf,
-	    conf_site_for(conf, e->target.host, e->target.port), e->key,
-	    &e->policy);
+	e->rule = policy_rule(conf, e->key);
+	policy_make(conf, conf_site_for(conf, e->target.host, e->target.port),
+	    e->rule, &e->policy);
 	return cache_coding_ask(&e->request, &e->policy, false, e->arena);
 }
 
