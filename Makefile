@@ -194,19 +194,22 @@ SYSUSERS = $(DESTDIR)$(PREFIX)/lib/sysusers.d
 .PHONY: install uninstall clean
 
 install: all
-	install -d $(SBIN) $(BIN) $(ETC)/larder $(ETC)/logrotate.d $(UNITDIR) \
-		$(SYSUSERS)
+	install -d $(SBIN) $(BIN) $(ETC)/larder/presets $(ETC)/logrotate.d \
+		$(UNITDIR) $(SYSUSERS)
 	install -m 755 $(B)/larderd $(SBIN)/larderd
 	install -m 755 $(B)/larderctl $(BIN)/larderctl
 	test -e $(ETC)/larder/larder.conf || \
 		install -m 644 conf/larder.conf $(ETC)/larder/larder.conf
+	install -m 644 conf/presets/*.conf $(ETC)/larder/presets
 	sed 's|@PREFIX@|$(PREFIX)|; s|@SYSCONFDIR@|$(SYSCONFDIR)|' \
 		packaging/larder.service > $(UNITDIR)/larder.service
 	install -m 644 packaging/larder.sysusers $(SYSUSERS)/larder.conf
 	install -m 644 packaging/larder.logrotate $(ETC)/logrotate.d/larder
 
-# The configuration and the cache are the admin's.
+# The configuration and the cache are the admin's; the presets are not.
 uninstall:
+	rm -f $(patsubst conf/presets/%,$(ETC)/larder/presets/%,$(wildcard \
+		conf/presets/*.conf))
 	rm -f $(SBIN)/larderd $(BIN)/larderctl $(UNITDIR)/larder.service \
 		$(SYSUSERS)/larder.conf $(ETC)/logrotate.d/larder
 
