@@ -11,6 +11,7 @@
 #include "memory.h"
 #include "pool.h"
 #include "press.h"
+#include "used.h"
 #include "writer.h"
 
 #define STORE_SECRET	    192u
@@ -37,6 +38,7 @@ struct store {
 	struct writer writer;
 	struct presser *presser; /* NULL: there is none */
 	struct sketch *sketch;
+	struct used used;
 	_Atomic uint64_t max_object;
 	_Atomic uint64_t next_id;
 	_Atomic uint64_t pending, pending_max;

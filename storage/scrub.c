@@ -102,6 +102,7 @@ item_of(struct store *store, struct hash hash, struct object *o)
 	    info.body.kind == PLACE_NONE ? o->info.head_size + o->info.body_size
 					 : object_disk_size(&info)};
 	item.uses = sketch_count(store->sketch, hash.lo);
+	item.last_use = used_last(&store->used, hash, o->info.stored_at);
 	return item;
 }
 
