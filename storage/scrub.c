@@ -239,6 +239,7 @@ on_verify(void *arg, struct hash hash, struct object *o)
 			return err;
 	}
 	w->damage.objects_read++;
+	store_count(&w->store->verified, 1);
 	w->damage.bytes_read += n;
 	if (!err)
 		return 0;
@@ -254,8 +255,10 @@ store_verify(struct store *store, store_visit_fn *visit, void *arg,
 {
 	struct walker w = {.store = store, .visit = visit, .arg = arg};
 	struct bytes all = {NULL, 0};
-	int result = walk(store, all, on_verify, &w);
+	int result;
 
+	store->verified = 0;
+	result = walk(store, all, on_verify, &w);
 	writer_flush(store);
 	frame_release(&w.coder);
 	*out = w.damage;

@@ -353,6 +353,7 @@ store_stats(struct store *store, struct store_stats *out)
 	    .no_room = store->no_room,
 	    .io_errors = disk_errors() - store->errors_before,
 	    .commits = store->commits,
+	    .verified = store->verified,
 	};
 }
 

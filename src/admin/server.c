@@ -102,6 +102,18 @@ on_stats(struct server *s, struct evhttp_request *request)
 	reply(request, 200, counters_report(o->counters, &now, o->store));
 }
 
+/* Of a verify that runs. */
+static void
+on_progress(struct server *s, struct evhttp_request *request)
+{
+	struct store_stats stats;
+
+	store_stats(s->options.store, &stats);
+	reply(request, 200,
+	    json_pack("{s:I, s:I}", "verified", (json_int_t)stats.verified,
+		"objects", (json_int_t)stats.objects));
+}
+
 static void
 on_top(struct server *s, struct evhttp_request *request)
 {
@@ -220,6 +232,7 @@ static const struct route {
     {"/version", EVHTTP_REQ_GET, on_version, NULL},
     {"/stats", EVHTTP_REQ_GET, on_stats, NULL},
     {"/top", EVHTTP_REQ_GET, on_top, NULL},
+    {"/progress", EVHTTP_REQ_GET, on_progress, NULL},
     {"/probe", EVHTTP_REQ_POST, on_probe, NULL},
     {"/ls", EVHTTP_REQ_GET, NULL, job_ls},
     {"/explain", EVHTTP_REQ_GET, NULL, job_explain},

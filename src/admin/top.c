@@ -1,7 +1,7 @@
 /*
  * What is asked for right now, as JSON:
  *
- * {"seconds": of which it is, "requests": n, "hits": n, "bytes": n,
+ * {"seconds": of which it is, at most 10, "requests": n, "hits": n, "bytes": n,
  *  "connections_open": n, "fetches_in_flight": n,
  *  "hosts": [{"name", "requests", "hits", "bytes"}], "urls": [...],
  *  "clients": [...]}, the busiest first
@@ -53,7 +53,7 @@ top_report(struct proxy *proxy)
 	proxy_gauges(proxy, &connections, &flights);
 	recent_watch(recent, now);
 	recent_report(recent, now, report);
-	o = json_pack("{s:i, s:I, s:I}", "seconds", RECENT_SECONDS,
+	o = json_pack("{s:f, s:I, s:I}", "seconds", (double)report->ms / 1000,
 	    "connections_open", (json_int_t)connections, "fetches_in_flight",
 	    (json_int_t)flights);
 	if (o != NULL) {

@@ -36,7 +36,8 @@ struct recent {
 	_Atomic int64_t watched_until;
 	pthread_mutex_t lock;
 	/* under the lock */
-	int64_t slot; /* the newest, since the clock's start */
+	int64_t slot;  /* the newest, since the clock's start */
+	int64_t since; /* somebody watches */
 	struct recent_count all[SLOTS];
 	struct table tables[RECENT_TABLES];
 };
@@ -194,6 +195,7 @@ recent_watch(struct recent *r, int64_t now)
 		memset(r->all, 0, sizeof(r->all));
 		for (unsigned t = 0; t < RECENT_TABLES; t++)
 			r->tables[t].used = r->tables[t].hand = 0;
+		r->since = now;
 	}
 	atomic_store(&r->watched_until, now + RECENT_WATCH * 1000);
 	pthread_mutex_unlock(&r->lock);
@@ -214,8 +216,12 @@ compare(const void *a, const void *b)
 void
 recent_report(struct recent *r, int64_t now, struct recent_report *out)
 {
+	int64_t start;
+
 	pthread_mutex_lock(&r->lock);
 	advance(r, now);
+	start = (r->slot - SLOTS + 1) * SLOT_MS;
+	out->ms = now - (start > r->since ? start : r->since);
 	out->all = sum(r->all);
 	for (unsigned t = 0; t < RECENT_TABLES; t++) {
 		struct recent_entry *entries = out->entries[t];

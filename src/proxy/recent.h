@@ -33,6 +33,7 @@ struct recent_entry {
 };
 
 struct recent_report {
+	int64_t ms; /* of how long it is: at most RECENT_SECONDS */
 	struct recent_count all;
 	unsigned count[RECENT_TABLES];
 	/* Those with most requests first. */

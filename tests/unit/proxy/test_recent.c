@@ -84,11 +84,14 @@ only_while_somebody_looks(void **state)
 	recent_watch(recent, 2000);
 	recent_report(recent, 2000, report);
 	assert_int_equal(report->all.requests, 1);
+	assert_int_equal(report->ms, 1000);
+	recent_report(recent, 21000, report);
+	assert_in_range(report->ms, 8000, RECENT_SECONDS * 1000);
 	assert_false(recent_is_watched(recent, 2000 + RECENT_WATCH * 1000));
 	/* Anew, and without what was before the gap. */
 	note("a", "x", "y", false, 1, 2500);
 	recent_watch(recent, 2000 + RECENT_WATCH * 1000);
-	recent_report(recent, 2500, report);
+	recent_report(recent, 2500 + RECENT_WATCH * 1000, report);
 	assert_int_equal(report->all.requests, 0);
 }
 
