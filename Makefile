@@ -87,7 +87,7 @@ BUILD_PACKAGES = gcc libc6-dev make libevent-dev liblmdb-dev libzstd-dev \
 	libxxhash-dev libssl-dev zlib1g-dev libconfuse-dev libjansson-dev
 CHECK_PACKAGES = $(BUILD_PACKAGES) libcmocka-dev python3 python3-pytest \
 	varnish clang clang-format libclang-rt-14-dev curl openssl apt-utils \
-	dpkg-dev iproute2 zstd
+	dpkg-dev iproute2 zstd python3-jsonschema
 BENCH_PACKAGES = $(BUILD_PACKAGES) python3 wrk nginx-light trafficserver \
 	varnish squid
 

@@ -354,7 +354,8 @@ struct store_stats {
 	uint64_t no_room;   /* responses not stored for want of space */
 	uint64_t io_errors; /* system calls failed */
 	uint64_t commits;
-	uint64_t verified; /* objects that the present store_verify() has read */
+	uint64_t
+	    verified; /* objects that the present store_verify() has read */
 };
 
 void store_stats(struct store *store, struct store_stats *out);

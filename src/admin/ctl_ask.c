@@ -42,7 +42,7 @@ struct watch {
 	struct store *store;
 	pthread_mutex_t lock;
 	pthread_cond_t over;
-	bool ended;
+	bool ended, drawn;
 };
 
 static void *
@@ -63,6 +63,7 @@ watch_main(void *arg)
 		if (pthread_cond_timedwait(&w->over, &w->lock, &until) == 0)
 			continue;
 		store_stats(w->store, &s);
+		w->drawn = true;
 		ctl_bar_draw(
 		    w->doing, &(struct ctl_progress){s.verified, s.objects});
 	}
@@ -75,7 +76,7 @@ run_job(struct ctl *ctl, const struct ctl_question *question,
     const struct job_env *env, struct evkeyvalq *args, json_t **out)
 {
 	struct watch w = {question->doing, env->store,
-	    PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false};
+	    PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false, false};
 	pthread_t thread;
 	bool watched = question->doing != NULL && ctl_bar_wanted(ctl) &&
 		       pthread_create(&thread, NULL, watch_main, &w) == 0;
@@ -88,7 +89,8 @@ run_job(struct ctl *ctl, const struct ctl_question *question,
 	pthread_cond_signal(&w.over);
 	pthread_mutex_unlock(&w.lock);
 	pthread_join(thread, NULL);
-	ctl_bar_clear();
+	if (w.drawn)
+		ctl_bar_clear();
 	return rc;
 }
 

@@ -77,7 +77,8 @@ static const struct ctl_command commands[] = {
     {
 	.name = "purge",
 	.synopsis = " [--dry-run] URL... | --host H | --match GLOB | "
-		    "--tag T | --older-than TIME | --unused-for TIME | --all",
+		    "--tag T |\n"
+		    "           --older-than TIME | --unused-for TIME | --all",
 	.summary = "remove objects",
 	.help = "Removes the objects, with all their variants, and "
 		"prints how many and how\n"

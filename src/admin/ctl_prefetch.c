@@ -72,11 +72,7 @@ explain_outcome(const struct ctl_fetched *f, enum outcome outcome, int rc,
 {
 	if (rc != 0)
 		snprintf(out, CTL_DETAIL, "%s", f->why);
-	else if (outcome == FAILED && *f->detail)
-		snprintf(out, CTL_DETAIL, "%d, %.100s", f->status, f->detail);
-	else if (outcome == FAILED)
-		snprintf(out, CTL_DETAIL, "%d", f->status);
-	else if (outcome == NOT_STORED && *f->detail)
+	else if (*f->detail && outcome != HIT)
 		snprintf(out, CTL_DETAIL, "%.100s", f->detail);
 	else if (outcome == NOT_STORED)
 		snprintf(out, CTL_DETAIL, "the origin does not let it be");
@@ -93,7 +89,7 @@ tell(struct prefetch *p, const char *url, const struct ctl_fetched *f,
 {
 	const struct ctl *ctl = p->ctl;
 	bool bad = outcome == FAILED || outcome == NOT_STORED;
-	char why[CTL_DETAIL], size[CTL_TEXT];
+	char why[CTL_DETAIL], text[CTL_DETAIL + 16], size[CTL_TEXT];
 
 	explain_outcome(f, outcome, rc, why);
 	if (p->list) {
@@ -104,9 +100,14 @@ tell(struct prefetch *p, const char *url, const struct ctl_fetched *f,
 			(json_int_t)f->bytes, "detail", *why ? why : NULL));
 		return;
 	}
+	if (rc == 0 && outcome == FAILED)
+		snprintf(text, sizeof(text), "%d%s%s", f->status,
+		    *why ? ", " : "", why);
+	else
+		snprintf(text, sizeof(text), "%s", why);
 	if (ctl->quiet && bad) {
 		ctl_error("%s: %s%s%s", url, outcomes[outcome].text,
-		    *why ? ": " : "", why);
+		    *text ? ": " : "", text);
 		return;
 	}
 	if (ctl->quiet)
@@ -117,9 +118,9 @@ tell(struct prefetch *p, const char *url, const struct ctl_fetched *f,
 	    outcomes[outcome].text, ctl_style(ctl, CTL_PLAIN),
 	    ctl_size((json_int_t)f->bytes, size));
 	ctl_print(url);
-	if (*why) {
+	if (*text) {
 		fputs("  (", stdout);
-		ctl_print(why);
+		ctl_print(text);
 		putchar(')');
 	}
 	putchar('\n');
@@ -342,9 +343,10 @@ summarize(struct prefetch *p)
 		ctl_print_json(o);
 		json_decref(o);
 	} else if (!p->ctl->quiet) {
-		printf("%u fetched, %u hits, %u not stored, %u failed; %s\n",
-		    p->by[FETCHED], p->by[HIT], p->by[NOT_STORED],
-		    p->by[FAILED], ctl_size((json_int_t)p->bytes, size));
+		printf("%u fetched, %u hit%s, %u not stored, %u failed; %s\n",
+		    p->by[FETCHED], p->by[HIT], ctl_plural(p->by[HIT]),
+		    p->by[NOT_STORED], p->by[FAILED],
+		    ctl_size((json_int_t)p->bytes, size));
 	}
 }
 

@@ -7,6 +7,7 @@
 #include "admin/ctl_command.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,7 +19,7 @@
 
 #define ONCE_ROWS 10u
 /* What stands before a name. */
-#define COLUMNS	  29u
+#define COLUMNS	  30u
 
 static const struct {
 	const char *name, *title;
@@ -42,7 +43,9 @@ struct frame {
 	const struct ctl *ctl;
 	unsigned columns;
 	unsigned rows;	 /* of entries, a table */
-	const char *end; /* of a line */
+	const char *end; /* between two lines */
+	unsigned left;	 /* lines that still fit */
+	bool begun;
 	double seconds;
 };
 
@@ -58,12 +61,27 @@ rate(const struct frame *f, json_int_t bytes, char out[CTL_TEXT])
 	return ctl_size((json_int_t)((double)bytes / f->seconds), out);
 }
 
+/* False: the screen is full. */
+static bool
+begin_line(struct frame *f)
+{
+	if (f->left == 0)
+		return false;
+	if (f->begun)
+		fputs(f->end, stdout);
+	f->begun = true;
+	f->left--;
+	return true;
+}
+
 static void
-draw_summary(const struct frame *f, const json_t *answer)
+draw_summary(struct frame *f, const json_t *answer)
 {
 	json_int_t requests = ctl_number(answer, "requests");
 	char bytes[CTL_TEXT], text[256];
 
+	if (!begin_line(f))
+		return;
 	snprintf(text, sizeof(text),
 	    "%.1f requests/s, %.0f %% hits, %s/s; %d connections, %d fetches",
 	    (double)requests / f->seconds,
@@ -72,15 +90,16 @@ draw_summary(const struct frame *f, const json_t *answer)
 	    (int)ctl_number(answer, "connections_open"),
 	    (int)ctl_number(answer, "fetches_in_flight"));
 	ctl_print_cut(text, f->columns);
-	fputs(f->end, stdout);
 }
 
 static void
-draw_entry(const struct frame *f, const json_t *e)
+draw_entry(struct frame *f, const json_t *e)
 {
 	json_int_t requests = ctl_number(e, "requests");
 	char bytes[CTL_TEXT], text[64];
 
+	if (!begin_line(f))
+		return;
 	snprintf(text, sizeof(text), "%8.1f %5.0f %% %11s  ",
 	    (double)requests / f->seconds,
 	    percent(ctl_number(e, "hits"), requests),
@@ -88,7 +107,6 @@ draw_entry(const struct frame *f, const json_t *e)
 	ctl_print_cut(text, f->columns);
 	if (f->columns > COLUMNS)
 		ctl_print_cut(ctl_string(e, "name"), f->columns - COLUMNS);
-	fputs(f->end, stdout);
 }
 
 /* The next of a table by bytes, behind the one that was drawn last. */
@@ -117,18 +135,19 @@ next_by_bytes(const json_t *list, const json_t *last)
 }
 
 static void
-draw_table(const struct frame *f, const json_t *list, const char *title)
+draw_table(struct frame *f, const json_t *list, const char *title)
 {
 	const json_t *e = NULL;
 	char text[64];
 
-	fputs(f->end, stdout);
+	/* An empty one, and the title. */
+	if (!begin_line(f) || !begin_line(f))
+		return;
 	fputs(ctl_style(f->ctl, CTL_BOLD), stdout);
 	snprintf(text, sizeof(text), "%8s %7s %11s  %s", "REQ/S", "HITS",
 	    "BYTES/S", title);
 	ctl_print_cut(text, f->columns);
 	fputs(ctl_style(f->ctl, CTL_PLAIN), stdout);
-	fputs(f->end, stdout);
 	for (unsigned i = 0; i < f->rows && i < json_array_size(list); i++) {
 		e = f->ctl->by_bytes ? next_by_bytes(list, e)
 				     : json_array_get(list, i);
@@ -139,7 +158,7 @@ draw_table(const struct frame *f, const json_t *list, const char *title)
 }
 
 static void
-draw(const struct frame *f, const json_t *answer)
+draw(struct frame *f, const json_t *answer)
 {
 	draw_summary(f, answer);
 	for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
@@ -159,15 +178,14 @@ static void
 draw_screen(const struct ctl *ctl, const json_t *answer)
 {
 	struct frame f = {
-	    .ctl = ctl, .end = "\033[K\r\n", .seconds = seconds_of(answer)};
-	unsigned rows;
+	    .ctl = ctl, .end = "\033[K\n", .seconds = seconds_of(answer)};
 
-	ctl_screen_size(STDOUT_FILENO, &f.columns, &rows);
-	/* The summary, two lines a table, and the one the cursor is on. */
-	f.rows = rows > 11 ? (rows - 8) / 3 : 1;
+	ctl_screen_size(STDOUT_FILENO, &f.columns, &f.left);
+	/* But the summary, and two lines a table. */
+	f.rows = f.left > 10 ? (f.left - 7) / 3 : 1;
 	fputs("\033[H", stdout);
 	draw(&f, answer);
-	fputs("\033[J", stdout);
+	fputs("\033[K\033[J", stdout);
 	fflush(stdout);
 }
 
@@ -267,8 +285,11 @@ enum ctl_exit
 ctl_run_top(struct ctl *ctl, const struct ctl_command *c, int count,
     char **words, struct evkeyvalq *args)
 {
-	struct frame f = {
-	    .ctl = ctl, .rows = ONCE_ROWS, .end = "\n", .columns = 4096};
+	struct frame f = {.ctl = ctl,
+	    .rows = ONCE_ROWS,
+	    .end = "\n",
+	    .columns = 4096,
+	    .left = UINT_MAX};
 	json_t *answer = NULL;
 	enum ctl_exit rc = ctl_ask(ctl, &c->question, args, &answer);
 
@@ -290,6 +311,8 @@ ctl_run_top(struct ctl *ctl, const struct ctl_command *c, int count,
 		ctl_print_json(answer);
 	else if (rc == CTL_DONE)
 		draw(&f, answer);
+	if (f.begun)
+		putchar('\n');
 	json_decref(answer);
 	return ctl_flush(rc);
 }
