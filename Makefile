@@ -87,7 +87,7 @@ BUILD_PACKAGES = gcc libc6-dev make libevent-dev liblmdb-dev libzstd-dev \
 	libxxhash-dev libssl-dev zlib1g-dev libconfuse-dev libjansson-dev
 CHECK_PACKAGES = $(BUILD_PACKAGES) libcmocka-dev python3 python3-pytest \
 	varnish clang clang-format libclang-rt-14-dev curl openssl apt-utils \
-	dpkg-dev iproute2 zstd
+	dpkg-dev iproute2 zstd python3-jsonschema
 BENCH_PACKAGES = $(BUILD_PACKAGES) python3 wrk nginx-light trafficserver \
 	varnish squid haproxy valgrind
 
@@ -204,19 +204,22 @@ SYSUSERS = $(DESTDIR)$(PREFIX)/lib/sysusers.d
 .PHONY: install uninstall clean
 
 install: all
-	install -d $(SBIN) $(BIN) $(ETC)/larder $(ETC)/logrotate.d $(UNITDIR) \
-		$(SYSUSERS)
+	install -d $(SBIN) $(BIN) $(ETC)/larder/presets $(ETC)/logrotate.d \
+		$(UNITDIR) $(SYSUSERS)
 	install -m 755 $(B)/larderd $(SBIN)/larderd
 	install -m 755 $(B)/larderctl $(BIN)/larderctl
 	test -e $(ETC)/larder/larder.conf || \
 		install -m 644 conf/larder.conf $(ETC)/larder/larder.conf
+	install -m 644 conf/presets/*.conf $(ETC)/larder/presets
 	sed 's|@PREFIX@|$(PREFIX)|; s|@SYSCONFDIR@|$(SYSCONFDIR)|' \
 		packaging/larder.service > $(UNITDIR)/larder.service
 	install -m 644 packaging/larder.sysusers $(SYSUSERS)/larder.conf
 	install -m 644 packaging/larder.logrotate $(ETC)/logrotate.d/larder
 
-# The configuration and the cache are the admin's.
+# The configuration and the cache are the admin's; the presets are not.
 uninstall:
+	rm -f $(patsubst conf/presets/%,$(ETC)/larder/presets/%,$(wildcard \
+		conf/presets/*.conf))
 	rm -f $(SBIN)/larderd $(BIN)/larderctl $(UNITDIR)/larder.service \
 		$(SYSUSERS)/larder.conf $(ETC)/logrotate.d/larder
 

@@ -11,6 +11,7 @@
 #include "memory.h"
 #include "pool.h"
 #include "press.h"
+#include "used.h"
 #include "writer.h"
 
 #define STORE_SECRET	    192u
@@ -37,6 +38,7 @@ struct store {
 	struct writer writer;
 	struct presser *presser; /* NULL: there is none */
 	struct sketch *sketch;
+	struct used used;
 	_Atomic uint64_t max_object;
 	_Atomic uint64_t next_id;
 	_Atomic uint64_t pending, pending_max;
@@ -44,6 +46,7 @@ struct store {
 	_Atomic uint64_t objects, body_bytes, stored_bytes;
 	_Atomic uint64_t evicted, evicted_bytes, removed, damaged, no_room;
 	_Atomic uint64_t commits;
+	_Atomic uint64_t verified;    /* by the verification that runs */
 	_Atomic int64_t no_room_said; /* clock_mono_ms(): once a while */
 	uint64_t errors_before;
 	/* Catalog readers for threads without a view. */

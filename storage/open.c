@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "internal.h"
+#include "larder/clock.h"
 
 #define SUPERBLOCK "larder.store"
 #define TITLE	   "larder store, format "
@@ -251,6 +252,7 @@ release(struct store *store)
 	disk_close(store->lock);
 	disk_close(store->dir);
 	free(store->sketch);
+	used_release(&store->used);
 	free(store);
 }
 
@@ -270,6 +272,10 @@ open_all(
 	if (err)
 		return err;
 	take_stock(store);
+	err = used_open(
+	    &store->used, store->dir, &store->budget, clock_wall_ms() / 1000);
+	if (err)
+		return refuse(why, n, err, o->path, "");
 	return start_threads(store, o, why, n);
 }
 

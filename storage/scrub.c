@@ -102,6 +102,7 @@ item_of(struct store *store, struct hash hash, struct object *o)
 	    info.body.kind == PLACE_NONE ? o->info.head_size + o->info.body_size
 					 : object_disk_size(&info)};
 	item.uses = sketch_count(store->sketch, hash.lo);
+	item.last_use = used_last(&store->used, hash, o->info.stored_at);
 	return item;
 }
 
@@ -238,6 +239,7 @@ on_verify(void *arg, struct hash hash, struct object *o)
 			return err;
 	}
 	w->damage.objects_read++;
+	store_count(&w->store->verified, 1);
 	w->damage.bytes_read += n;
 	if (!err)
 		return 0;
@@ -253,8 +255,10 @@ store_verify(struct store *store, store_visit_fn *visit, void *arg,
 {
 	struct walker w = {.store = store, .visit = visit, .arg = arg};
 	struct bytes all = {NULL, 0};
-	int result = walk(store, all, on_verify, &w);
+	int result;
 
+	store->verified = 0;
+	result = walk(store, all, on_verify, &w);
 	writer_flush(store);
 	frame_release(&w.coder);
 	*out = w.damage;

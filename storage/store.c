@@ -153,7 +153,10 @@ store_find(struct store_view *v, struct bytes key, struct arena *arena,
 void
 store_touch(struct store_view *v, const struct store_record *record)
 {
-	sketch_add(v->store->sketch, store_hash(v->store, record->key).lo);
+	struct hash hash = store_hash(v->store, record->key);
+
+	sketch_add(v->store->sketch, hash.lo);
+	used_touch(&v->store->used, hash);
 }
 
 struct opening {
@@ -350,6 +353,7 @@ store_stats(struct store *store, struct store_stats *out)
 	    .no_room = store->no_room,
 	    .io_errors = disk_errors() - store->errors_before,
 	    .commits = store->commits,
+	    .verified = store->verified,
 	};
 }
 

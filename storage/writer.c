@@ -256,6 +256,18 @@ wait_ms(struct writer *w, int64_t ms)
 	pthread_cond_timedwait(&w->wake, &w->lock, &t);
 }
 
+/* Once a minute, or at the end. */
+static void
+keep_uses(struct store *store, bool ends)
+{
+	int64_t now = clock_wall_ms() / 1000;
+
+	if (!ends && !used_wants_tick(&store->used, now))
+		return;
+	used_tick(&store->used, now);
+	(void)used_save(&store->used, now, ends);
+}
+
 static bool
 all_done(const struct writer *w)
 {
@@ -280,12 +292,15 @@ run(void *arg)
 			wait_ms(w, wait);
 			if (until_due(store) &&
 			    budget_usable(&store->budget) >=
-				budget_margin(&store->budget))
+				budget_margin(&store->budget) &&
+			    !used_wants_tick(
+				&store->used, clock_wall_ms() / 1000))
 				continue;
 		}
 		before = w->dirty_count;
 		pthread_mutex_unlock(&w->lock);
 		round_once(store);
+		keep_uses(store, false);
 		pthread_mutex_lock(&w->lock);
 		w->rounds++;
 		w->gc_wanted -= w->gc_wanted > 0;
@@ -298,6 +313,7 @@ run(void *arg)
 		pthread_cond_broadcast(&w->done);
 	}
 	pthread_mutex_unlock(&w->lock);
+	keep_uses(store, true);
 	return NULL;
 }
 

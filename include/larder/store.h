@@ -299,6 +299,9 @@ void blob_reader_close(struct blob_reader *r);
 struct store_item {
 	struct store_record record;
 	uint64_t uses; /* estimated, since a while */
+	/* Wall clock, seconds: it has not been used later than that. To a day,
+	 * and too late rather than too early; known for some 120 days. */
+	int64_t last_use;
 };
 
 /* Non-zero ends the walk and is returned by it. */
@@ -352,6 +355,8 @@ struct store_stats {
 	uint64_t no_room;   /* responses not stored for want of space */
 	uint64_t io_errors; /* system calls failed */
 	uint64_t commits;
+	uint64_t
+	    verified; /* objects that the present store_verify() has read */
 };
 
 void store_stats(struct store *store, struct store_stats *out);

@@ -2,13 +2,17 @@
 
 #include <errno.h>
 #include <event2/keyvalq_struct.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "conf/conf.h"
 #include "larder/err.h"
 #include "larder/store.h"
+
+#define BAR_MS 200
 
 void
 ctl_error(const char *format, ...)
@@ -29,6 +33,65 @@ tell(const json_t *answer)
 	const char *text = json_string_value(json_object_get(answer, "error"));
 
 	ctl_error("%s", text ? text : "it failed, and said nothing");
+}
+
+/* ---- a bar for what takes long ---------------------------------------- */
+
+struct watch {
+	const char *doing;
+	struct store *store;
+	pthread_mutex_t lock;
+	pthread_cond_t over;
+	bool ended, drawn;
+};
+
+static void *
+watch_main(void *arg)
+{
+	struct watch *w = arg;
+	struct timespec until;
+	struct store_stats s;
+
+	pthread_mutex_lock(&w->lock);
+	while (!w->ended) {
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_nsec += BAR_MS * 1000000;
+		if (until.tv_nsec >= 1000000000) {
+			until.tv_sec++;
+			until.tv_nsec -= 1000000000;
+		}
+		if (pthread_cond_timedwait(&w->over, &w->lock, &until) == 0)
+			continue;
+		store_stats(w->store, &s);
+		w->drawn = true;
+		ctl_bar_draw(
+		    w->doing, &(struct ctl_progress){s.verified, s.objects});
+	}
+	pthread_mutex_unlock(&w->lock);
+	return NULL;
+}
+
+static int
+run_job(struct ctl *ctl, const struct ctl_question *question,
+    const struct job_env *env, struct evkeyvalq *args, json_t **out)
+{
+	struct watch w = {question->doing, env->store,
+	    PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false, false};
+	pthread_t thread;
+	bool watched = question->doing != NULL && ctl_bar_wanted(ctl) &&
+		       pthread_create(&thread, NULL, watch_main, &w) == 0;
+	int rc = question->job(env, args, out);
+
+	if (!watched)
+		return rc;
+	pthread_mutex_lock(&w.lock);
+	w.ended = true;
+	pthread_cond_signal(&w.over);
+	pthread_mutex_unlock(&w.lock);
+	pthread_join(thread, NULL);
+	if (w.drawn)
+		ctl_bar_clear();
+	return rc;
 }
 
 /* The store of the configuration, whose daemon is down. */
@@ -55,7 +118,7 @@ ask_store(struct ctl *ctl, const struct ctl_question *question,
 		ctl_error("cache %s: %s", c->cache_path, why);
 	if (rc != 0)
 		return CTL_FAILED;
-	rc = question->job(&env, args, out);
+	rc = run_job(ctl, question, &env, args, out);
 	if (rc != 0)
 		tell(*out);
 	store_close(&env.store);
@@ -75,21 +138,16 @@ nobody_answers(struct ctl *ctl, const struct ctl_question *question,
 	return CTL_DOWN;
 }
 
-enum ctl_exit
-ctl_ask(struct ctl *ctl, const struct ctl_question *question,
-    struct evkeyvalq *args, json_t **out)
+/* What the exchange came to, where somebody answers. */
+static enum ctl_exit
+conclude(struct ctl *ctl, int rc, int status, const json_t *answer)
 {
-	int status = 0;
-	int rc = ctl_http(ctl->socket, question, args, &status, out);
-
 	switch (rc) {
 	case 0:
 		if (status == 200)
 			return CTL_DONE;
-		tell(*out);
+		tell(answer);
 		return CTL_FAILED;
-	case LARDER_ABSENT:
-		return nobody_answers(ctl, question, args, out);
 	case LARDER_ACCESS:
 		ctl_error("%s: permission denied; run it as root, or as a "
 			  "member of larderd's group",
@@ -108,4 +166,26 @@ ctl_ask(struct ctl *ctl, const struct ctl_question *question,
 				    : larder_strerror(rc));
 		return CTL_FAILED;
 	}
+}
+
+enum ctl_exit
+ctl_ask(struct ctl *ctl, const struct ctl_question *question,
+    struct evkeyvalq *args, json_t **out)
+{
+	int status = 0;
+	int rc = ctl_http(ctl, question, args, &status, out);
+
+	if (rc == LARDER_ABSENT)
+		return nobody_answers(ctl, question, args, out);
+	return conclude(ctl, rc, status, *out);
+}
+
+enum ctl_exit
+ctl_ask_daemon(struct ctl *ctl, const struct ctl_question *question,
+    struct evkeyvalq *args, json_t **out)
+{
+	int status = 0;
+	int rc = ctl_http(ctl, question, args, &status, out);
+
+	return rc == LARDER_ABSENT ? CTL_DOWN : conclude(ctl, rc, status, *out);
 }

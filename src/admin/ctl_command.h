@@ -12,8 +12,10 @@
 enum {
 	OPT_LIMIT = 1,
 	OPT_HEADER = 2,
-	OPT_PURGE = 4, /* --host, --match, --older-than, --all, --yes */
+	OPT_PURGE = 4, /* --host, --match, --tag, ..., --all, --yes */
 	OPT_DRY_RUN = 8,
+	OPT_TOP = 16,
+	OPT_PREFETCH = 32,
 };
 
 struct ctl_command {
@@ -27,7 +29,40 @@ struct ctl_command {
 	enum ctl_exit (*words)(
 	    struct ctl *ctl, int count, char **words, struct evkeyvalq *args);
 	ctl_show_fn *show;
+	/* Instead of asking the question once and showing the answer. */
+	enum ctl_exit (*run)(struct ctl *ctl, const struct ctl_command *c,
+	    int count, char **words, struct evkeyvalq *args);
 };
+
+/* What words stand behind a command. */
+enum ctl_exit ctl_words_ls(
+    struct ctl *ctl, int count, char **words, struct evkeyvalq *args);
+enum ctl_exit ctl_words_explain(
+    struct ctl *ctl, int count, char **words, struct evkeyvalq *args);
+enum ctl_exit ctl_words_purge(
+    struct ctl *ctl, int count, char **words, struct evkeyvalq *args);
+
+/* Commands that do more than ask. */
+enum ctl_exit ctl_run_top(struct ctl *ctl, const struct ctl_command *c,
+    int count, char **words, struct evkeyvalq *args);
+enum ctl_exit ctl_run_prefetch(struct ctl *ctl, const struct ctl_command *c,
+    int count, char **words, struct evkeyvalq *args);
+enum ctl_exit ctl_run_doctor(struct ctl *ctl, const struct ctl_command *c,
+    int count, char **words, struct evkeyvalq *args);
+
+/* NULL once it has said why. */
+const struct ctl_command *ctl_find_command(const char *name);
+
+/* False once it has said what is wrong with it. */
+bool ctl_is_url(const char *url);
+
+/* Of -c, or the default file, or all defaults where there is none. Says what is
+ * wrong. */
+enum ctl_exit ctl_load_configuration(struct ctl *ctl);
+
+/* rc, or CTL_FAILED if standard output cannot be written. */
+enum ctl_exit ctl_flush(enum ctl_exit rc);
+void ctl_print_json(const json_t *answer);
 
 /* One round of getopt_long(): before the command (c NULL), or behind its name,
  * at argv[0]. CTL_PARSED, with optind at the first word, or the exit status. */

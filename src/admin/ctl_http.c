@@ -6,9 +6,11 @@
 #include <errno.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -17,6 +19,7 @@
 #include "larder/err.h"
 
 #define PROMPT_SECONDS 10
+#define BAR_MS	       200
 
 /* "a=1&b=2", escaped; the caller frees it. */
 static char *
@@ -79,6 +82,34 @@ send_all(int fd, const char *text)
 	return 0;
 }
 
+/* What takes long, drawn until the answer comes. */
+static void
+show_progress(const struct ctl *ctl, int fd, const char *doing)
+{
+	static const struct ctl_question progress = {
+	    "/progress", .prompt = true};
+	struct pollfd poller = {.fd = fd, .events = POLLIN};
+	bool drawn = false;
+
+	while (poll(&poller, 1, BAR_MS) == 0) {
+		struct evkeyvalq none;
+		json_t *answer = NULL;
+		int status;
+
+		TAILQ_INIT(&none);
+		if (ctl_http(ctl, &progress, &none, &status, &answer) == 0) {
+			ctl_bar_draw(doing,
+			    &(struct ctl_progress){
+				(uint64_t)ctl_number(answer, "verified"),
+				(uint64_t)ctl_number(answer, "objects")});
+			drawn = true;
+		}
+		json_decref(answer);
+	}
+	if (drawn)
+		ctl_bar_clear();
+}
+
 /* All that comes until the end, with a NUL behind it. */
 static int
 receive_all(int fd, char **out, size_t *size)
@@ -121,13 +152,13 @@ take_apart(const char *text, size_t n, int *status, json_t **out)
 }
 
 int
-ctl_http(const char *socket, const struct ctl_question *question,
+ctl_http(const struct ctl *ctl, const struct ctl_question *question,
     struct evkeyvalq *args, int *status, json_t **out)
 {
 	struct timeval patience = {.tv_sec = PROMPT_SECONDS};
 	char *text = NULL;
 	size_t n = 0;
-	int fd, rc = socket_connect(socket, &fd);
+	int fd, rc = socket_connect(ctl->socket, &fd);
 
 	*out = NULL;
 	if (rc != 0)
@@ -139,6 +170,8 @@ ctl_http(const char *socket, const struct ctl_question *question,
 	rc = text ? send_all(fd, text) : LARDER_NOMEM;
 	free(text);
 	text = NULL;
+	if (rc == 0 && question->doing && ctl_bar_wanted(ctl))
+		show_progress(ctl, fd, question->doing);
 	if (rc == 0)
 		rc = receive_all(fd, &text, &n);
 	if (rc == 0)

@@ -1,5 +1,5 @@
 /*
- * larderctl's command line: one table of commands.
+ * larderctl's command line.
  */
 #include "admin/ctl_command.h"
 
@@ -13,212 +13,14 @@
 #include <unistd.h>
 
 #include "conf/conf.h"
-#include "conf/suggest.h"
 #include "http/target.h"
 #include "larder/check.h"
 #include "larder/err.h"
 
-static enum ctl_exit words_ls(
-    struct ctl *ctl, int count, char **words, struct evkeyvalq *args);
-static enum ctl_exit words_explain(
-    struct ctl *ctl, int count, char **words, struct evkeyvalq *args);
-static enum ctl_exit words_purge(
-    struct ctl *ctl, int count, char **words, struct evkeyvalq *args);
-
-static const struct ctl_command commands[] = {
-    {
-	.name = "stats",
-	.summary = "requests, hits, bytes saved, disk used and budget",
-	.help = "Counts since the daemon's start, and since the cache "
-		"was made.\n\n"
-		"  larderctl stats\n"
-		"  larderctl --json stats | jq .total.hit_bytes\n",
-	.question = {"/stats", .prompt = true, .job = counters_job},
-	.show = ctl_show_stats,
-    },
-    {
-	.name = "ls",
-	.synopsis = " [--limit N] [GLOB]",
-	.summary = "cached objects",
-	.help = "Size, size on the disk, age, freshness left, hits and "
-		"URL. GLOB is matched\n"
-		"against the URL, or, without \"://\", against what "
-		"follows it: * any bytes,\n"
-		"? one, [a-z] a class. Quote it for the shell.\n\n"
-		"  larderctl ls\n"
-		"  larderctl ls '*.deb'\n"
-		"  larderctl ls 'http://deb.debian.org/debian/dists/*'\n",
-	.options = OPT_LIMIT,
-	.most = 1,
-	.question = {"/ls", .job = job_ls},
-	.words = words_ls,
-	.show = ctl_show_ls,
-    },
-    {
-	.name = "explain",
-	.synopsis = " [-H 'Name: value']... URL",
-	.summary = "would it be a hit, and why",
-	.help = "Says what a GET for the URL would meet, and each "
-		"stored variant with its\n"
-		"head, freshness and place on the disk. -H adds a field "
-		"to that GET.\n\n"
-		"  larderctl explain "
-		"http://deb.debian.org/debian/README\n"
-		"  larderctl explain -H 'Accept-Encoding: gzip' "
-		"http://example.org/\n",
-	.options = OPT_HEADER,
-	.most = 1,
-	.question = {"/explain", .job = job_explain},
-	.words = words_explain,
-	.show = ctl_show_explain,
-    },
-    {
-	.name = "purge",
-	.synopsis = " [--dry-run] URL... | --host H | --match GLOB | "
-		    "--older-than TIME | --all",
-	.summary = "remove objects",
-	.help = "Removes the objects, with all their variants, and "
-		"prints how many and how\n"
-		"much was freed. --dry-run only counts. --all asks on a "
-		"terminal, unless --yes\n"
-		"or -q is given.\n\n"
-		"  larderctl purge http://example.org/a "
-		"http://example.org/b\n"
-		"  larderctl purge --host deb.debian.org\n"
-		"  larderctl purge --match '*/dists/*' --dry-run\n"
-		"  larderctl -q purge --older-than 30d\n",
-	.options = OPT_PURGE | OPT_DRY_RUN,
-	.most = -1,
-	.question = {"/purge", .post = true, .job = job_purge},
-	.words = words_purge,
-	.show = ctl_show_purge,
-    },
-    {
-	.name = "gc",
-	.summary = "bring the cache within its budget",
-	.help = "Brings the cache within its budget and gives the disk "
-		"back what is free.\n\n"
-		"  larderctl -q gc\n",
-	.question = {"/gc", .post = true, .job = job_gc},
-	.show = ctl_show_gc,
-    },
-    {
-	.name = "verify",
-	.summary = "read every stored byte, drop what is damaged",
-	.help = "Checks every checksum. Exits with 4 when there was "
-		"damage.\n\n"
-		"  larderctl verify\n",
-	.question = {"/verify", .post = true, .job = job_verify},
-	.show = ctl_show_verify,
-    },
-    {
-	.name = "reload",
-	.summary = "make the daemon read its configuration again",
-	.help = "All of the new configuration takes effect, or, if "
-		"there is a mistake in it,\n"
-		"none.\n\n"
-		"  larderctl reload\n",
-	.question = {"/reload", .post = true, .needs_daemon = true},
-	.show = ctl_show_reload,
-    },
-    {
-	.name = "ping",
-	.summary = "does the daemon run?",
-	.help = "Exits with 0 if it answers, and with 3 if it does not "
-		"run.\n\n"
-		"  larderctl -q ping || systemctl restart larder\n",
-	.question = {"/ping", .prompt = true, .needs_daemon = true},
-	.show = ctl_show_ping,
-    },
-    {
-	.name = "version",
-	.summary = "larderctl's version and the daemon's",
-	.help = "  larderctl version\n",
-	.question = {"/version", .prompt = true},
-	.show = ctl_show_version,
-    },
-};
-
-/* ---- help ------------------------------------------------------------- */
-
-static const char common_help[] =
-    "  -c, --config FILE   default " CONF_DEFAULT_FILE "\n"
-    "  -s, --socket PATH   the daemon's admin socket; default: FILE's\n"
-    "      --json          exact and complete, for programs\n"
-    "  -q, --quiet         nothing on success\n"
-    "  -h, --help\n"
-    "stats, ls, explain, purge, verify and gc also work when the daemon is "
-    "down.\n"
-    "exit: 0 done, 1 failed, 2 usage, 3 the daemon does not run, 4 verify "
-    "found damage\n";
-
-static const char *
-synopsis(const struct ctl_command *c)
-{
-	return c->synopsis ? c->synopsis : "";
-}
-
-static void
-help(FILE *out)
-{
-	fputs("usage: larderctl [-c FILE | -s SOCKET] [--json] [-q] COMMAND "
-	      "...\n\n",
-	    out);
-	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-		fprintf(
-		    out, "  %-8s  %s\n", commands[i].name, commands[i].summary);
-	fprintf(out, "\n%s", common_help);
-	fputs("larderctl COMMAND --help says more, with examples.\n", out);
-}
-
-void
-ctl_help(const struct ctl_command *c, FILE *out)
-{
-	if (c == NULL) {
-		help(out);
-		return;
-	}
-	fprintf(
-	    out, "usage: larderctl %s%s\n\n%s", c->name, synopsis(c), c->help);
-	if (out == stdout)
-		fprintf(out, "\n%s", common_help);
-}
-
-enum ctl_exit
-ctl_bad_usage(const struct ctl_command *c)
-{
-	if (c)
-		fprintf(
-		    stderr, "usage: larderctl %s%s\n", c->name, synopsis(c));
-	else
-		help(stderr);
-	return CTL_USAGE;
-}
-
-static const struct ctl_command *
-find_command(const char *name)
-{
-	const char *names[ARRAY_SIZE(commands)], *near;
-
-	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
-		if (strcmp(commands[i].name, name) == 0)
-			return &commands[i];
-		names[i] = commands[i].name;
-	}
-	near = suggest(name, names, ARRAY_SIZE(names));
-	if (near)
-		ctl_error(
-		    "unknown command '%s'; did you mean '%s'?", name, near);
-	else
-		ctl_error(
-		    "unknown command '%s'; larderctl --help lists them", name);
-	return NULL;
-}
-
 /* ---- words ------------------------------------------------------------ */
 
-static enum ctl_exit
-add_url(struct evkeyvalq *args, const char *url)
+bool
+ctl_is_url(const char *url)
 {
 	struct http_target target;
 	struct arena arena;
@@ -229,20 +31,27 @@ add_url(struct evkeyvalq *args, const char *url)
 	rc = http_target_of_url(bytes_str(url), &arena, &target, &why);
 	arena_release(&arena);
 	if (rc == 0)
-		return ctl_add(args, "url", url);
+		return true;
 	ctl_error("%s: %s", url, why);
-	return CTL_USAGE;
+	return false;
 }
 
 static enum ctl_exit
-words_ls(struct ctl *ctl, int count, char **words, struct evkeyvalq *args)
+add_url(struct evkeyvalq *args, const char *url)
+{
+	return ctl_is_url(url) ? ctl_add(args, "url", url) : CTL_USAGE;
+}
+
+enum ctl_exit
+ctl_words_ls(struct ctl *ctl, int count, char **words, struct evkeyvalq *args)
 {
 	(void)ctl;
 	return count ? ctl_add(args, "glob", words[0]) : CTL_DONE;
 }
 
-static enum ctl_exit
-words_explain(struct ctl *ctl, int count, char **words, struct evkeyvalq *args)
+enum ctl_exit
+ctl_words_explain(
+    struct ctl *ctl, int count, char **words, struct evkeyvalq *args)
 {
 	(void)ctl;
 	if (count == 1)
@@ -263,19 +72,28 @@ confirmed(const struct ctl *ctl)
 	       (answer[0] == 'y' || answer[0] == 'Y');
 }
 
-static enum ctl_exit
-words_purge(struct ctl *ctl, int count, char **words, struct evkeyvalq *args)
+enum ctl_exit
+ctl_words_purge(
+    struct ctl *ctl, int count, char **words, struct evkeyvalq *args)
 {
 	static const char *const choices[] = {
-	    "host", "match", "older_than", "all"};
+	    "host", "match", "tag", "older_than", "unused_for", "all"};
 	enum ctl_exit rc = CTL_DONE;
 	int chosen = count > 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(choices); i++)
-		chosen += evhttp_find_header(args, choices[i]) != NULL;
+	for (size_t i = 0; i < ARRAY_SIZE(choices); i++) {
+		const char *value = evhttp_find_header(args, choices[i]);
+
+		chosen += value != NULL;
+		/* A variable that was not set in a script. */
+		if (value != NULL && *value == '\0') {
+			ctl_error("--%s is empty; say which", choices[i]);
+			return CTL_USAGE;
+		}
+	}
 	if (chosen != 1) {
-		ctl_error("say what to purge: URLs, --host, --match, "
-			  "--older-than or --all, one of them");
+		ctl_error("say what to purge: URLs, --host, --match, --tag, "
+			  "--older-than, --unused-for or --all, one of them");
 		return CTL_USAGE;
 	}
 	for (int i = 0; rc == CTL_DONE && i < count; i++)
@@ -288,8 +106,8 @@ words_purge(struct ctl *ctl, int count, char **words, struct evkeyvalq *args)
 
 /* ---- running ---------------------------------------------------------- */
 
-static enum ctl_exit
-load_configuration(struct ctl *ctl)
+enum ctl_exit
+ctl_load_configuration(struct ctl *ctl)
 {
 	const char *file = ctl->file;
 	char *why;
@@ -321,6 +139,22 @@ add_own_version(json_t **answer)
 	*answer = o;
 }
 
+enum ctl_exit
+ctl_flush(enum ctl_exit rc)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return rc;
+	ctl_error("standard output: cannot be written");
+	return CTL_FAILED;
+}
+
+void
+ctl_print_json(const json_t *answer)
+{
+	json_dumpf(answer, stdout, JSON_INDENT(2));
+	putchar('\n');
+}
+
 static enum ctl_exit
 run(struct ctl *ctl, const struct ctl_command *c, struct evkeyvalq *args)
 {
@@ -330,8 +164,7 @@ run(struct ctl *ctl, const struct ctl_command *c, struct evkeyvalq *args)
 	if (rc == CTL_DONE && c->show == ctl_show_version)
 		add_own_version(&answer);
 	if (rc == CTL_DONE && ctl->json) {
-		json_dumpf(answer, stdout, JSON_INDENT(2));
-		putchar('\n');
+		ctl_print_json(answer);
 	} else if (rc == CTL_DONE) {
 		c->show(ctl, answer);
 	}
@@ -339,11 +172,7 @@ run(struct ctl *ctl, const struct ctl_command *c, struct evkeyvalq *args)
 	    json_integer_value(json_object_get(answer, "damaged")) > 0)
 		rc = CTL_DAMAGED;
 	json_decref(answer);
-	if (fflush(stdout) != 0 || ferror(stdout)) {
-		ctl_error("standard output: cannot be written");
-		return CTL_FAILED;
-	}
-	return rc;
+	return ctl_flush(rc);
 }
 
 static enum ctl_exit
@@ -368,15 +197,19 @@ command_main(struct ctl *ctl, const struct ctl_command *c, int argc,
 		return ctl_bad_usage(c);
 	if (rc == CTL_FAILED)
 		return CTL_FAILED;
-	if (load_configuration(ctl) != CTL_DONE)
+	ctl_screen_init(ctl);
+	/* doctor tells of a configuration that is wrong, too. */
+	if (c->run != ctl_run_doctor && ctl_load_configuration(ctl) != CTL_DONE)
 		return CTL_FAILED;
+	if (c->run)
+		return c->run(ctl, c, count, argv + optind, args);
 	return run(ctl, c, args);
 }
 
 int
 ctl_main(int argc, char **argv)
 {
-	struct ctl ctl = {0};
+	struct ctl ctl = {.interval = 2000, .jobs = 4};
 	struct evkeyvalq args;
 	const struct ctl_command *c;
 	int rc = ctl_parse_options(&ctl, NULL, argc, argv, NULL), at = optind;
@@ -385,7 +218,7 @@ ctl_main(int argc, char **argv)
 		return rc;
 	if (at == argc)
 		return (int)ctl_bad_usage(NULL);
-	c = find_command(argv[at]);
+	c = ctl_find_command(argv[at]);
 	if (c == NULL)
 		return CTL_USAGE;
 	TAILQ_INIT(&args);

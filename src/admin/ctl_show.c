@@ -11,28 +11,28 @@
 #include "larder/check.h"
 #include "larder/stats.h"
 
-static json_int_t
-number(const json_t *o, const char *name)
+json_int_t
+ctl_number(const json_t *o, const char *name)
 {
 	return json_integer_value(json_object_get(o, name));
 }
 
-static const char *
-string(const json_t *o, const char *name)
+const char *
+ctl_string(const json_t *o, const char *name)
 {
 	const char *s = json_string_value(json_object_get(o, name));
 
 	return s ? s : "";
 }
 
-static bool
-is_true(const json_t *o, const char *name)
+bool
+ctl_is_true(const json_t *o, const char *name)
 {
 	return json_is_true(json_object_get(o, name));
 }
 
-static const char *
-plural(json_int_t n)
+const char *
+ctl_plural(json_int_t n)
 {
 	return n == 1 ? "" : "s";
 }
@@ -79,7 +79,7 @@ cell(const json_t *counters, const struct row *row, char out[CTL_TEXT])
 		return "";
 	switch (row->unit) {
 	case SIZE:
-		return ctl_size(number(counters, row->name), out);
+		return ctl_size(ctl_number(counters, row->name), out);
 	case RATIO:
 		snprintf(out, CTL_TEXT, "%.1f %%",
 		    100 *
@@ -87,7 +87,7 @@ cell(const json_t *counters, const struct row *row, char out[CTL_TEXT])
 		return out;
 	case COUNT:
 	default:
-		return ctl_count(number(counters, row->name), out);
+		return ctl_count(ctl_number(counters, row->name), out);
 	}
 }
 
@@ -96,24 +96,25 @@ show_store(const json_t *s)
 {
 	char a[CTL_TEXT], b[CTL_TEXT];
 
-	printf("\n%-24s %14s\n", "objects", ctl_count(number(s, "objects"), a));
+	printf("\n%-24s %14s\n", "objects",
+	    ctl_count(ctl_number(s, "objects"), a));
 	printf("%-24s %14s of %s\n", "disk used",
-	    ctl_size(number(s, "disk_used"), a),
-	    ctl_size(number(s, "disk_budget"), b));
+	    ctl_size(ctl_number(s, "disk_used"), a),
+	    ctl_size(ctl_number(s, "disk_budget"), b));
 	printf("%-24s %14s of %s\n", "memory used",
-	    ctl_size(number(s, "memory_used"), a),
-	    ctl_size(number(s, "memory_budget"), b));
+	    ctl_size(ctl_number(s, "memory_used"), a),
+	    ctl_size(ctl_number(s, "memory_budget"), b));
 	printf("%-24s %14s\n", "gained by compression",
-	    ctl_size(number(s, "compression_gained"), a));
+	    ctl_size(ctl_number(s, "compression_gained"), a));
 	printf("%-24s %14s, %s\n", "evicted",
-	    ctl_count(number(s, "evicted"), a),
-	    ctl_size(number(s, "evicted_bytes"), b));
+	    ctl_count(ctl_number(s, "evicted"), a),
+	    ctl_size(ctl_number(s, "evicted_bytes"), b));
 	printf("%-24s %14s\n", "not stored, no room",
-	    ctl_count(number(s, "no_room"), a));
+	    ctl_count(ctl_number(s, "no_room"), a));
 	printf("%-24s %14s\n", "damaged, dropped",
-	    ctl_count(number(s, "damaged"), a));
+	    ctl_count(ctl_number(s, "damaged"), a));
 	printf("%-24s %14s\n", "disk errors",
-	    ctl_count(number(s, "io_errors"), a));
+	    ctl_count(ctl_number(s, "io_errors"), a));
 }
 
 void
@@ -122,19 +123,19 @@ ctl_show_stats(const struct ctl *ctl, const json_t *answer)
 	const json_t *start = json_object_get(answer, "since_start");
 	const json_t *total = json_object_get(answer, "total");
 	char a[CTL_TEXT], b[CTL_TEXT], day[64];
-	time_t since = (time_t)number(total, "since");
+	time_t since = (time_t)ctl_number(total, "since");
 	struct tm tm;
 
 	(void)ctl;
-	if (is_true(answer, "running"))
+	if (ctl_is_true(answer, "running"))
 		printf("larderd %s runs for %s, with %s connection%s and %s "
 		       "fetch%s in flight\n\n",
-		    string(answer, "version"),
-		    ctl_time(number(answer, "uptime"), a),
-		    ctl_count(number(answer, "connections_open"), b),
-		    plural(number(answer, "connections_open")),
-		    ctl_count(number(answer, "fetches_in_flight"), day),
-		    number(answer, "fetches_in_flight") == 1 ? "" : "es");
+		    ctl_string(answer, "version"),
+		    ctl_time(ctl_number(answer, "uptime"), a),
+		    ctl_count(ctl_number(answer, "connections_open"), b),
+		    ctl_plural(ctl_number(answer, "connections_open")),
+		    ctl_count(ctl_number(answer, "fetches_in_flight"), day),
+		    ctl_number(answer, "fetches_in_flight") == 1 ? "" : "es");
 	else
 		printf("larderd does not run\n\n");
 	localtime_r(&since, &tm);
@@ -154,136 +155,35 @@ ctl_show_ls(const struct ctl *ctl, const json_t *answer)
 	const json_t *objects = json_object_get(answer, "objects");
 	char size[CTL_TEXT], stored[CTL_TEXT], age[CTL_TEXT], left[CTL_TEXT];
 
-	(void)ctl;
 	if (json_array_size(objects) > 0)
-		printf("%11s %11s %8s %8s %5s  %s\n", "SIZE", "STORED", "AGE",
-		    "LEFT", "HITS", "URL");
+		printf("%s%11s %11s %8s %8s %5s  %s%s\n",
+		    ctl_style(ctl, CTL_BOLD), "SIZE", "STORED", "AGE", "LEFT",
+		    "HITS", "URL", ctl_style(ctl, CTL_PLAIN));
 	for (size_t i = 0; i < json_array_size(objects); i++) {
 		const json_t *o = json_array_get(objects, i);
 
-		printf("%11s %11s %8s %8s %5" PRId64 "  ",
-		    ctl_size(number(o, "size"), size),
-		    ctl_size(number(o, "stored_size"), stored),
-		    ctl_time(number(o, "age"), age),
-		    ctl_time(number(o, "ttl"), left),
-		    (int64_t)number(o, "hits"));
-		ctl_print(string(o, "url"));
+		bool fresh = ctl_number(o, "ttl") > 0;
+
+		printf("%11s %11s %8s %s%8s%s %5" PRId64 "  ",
+		    ctl_size(ctl_number(o, "size"), size),
+		    ctl_size(ctl_number(o, "stored_size"), stored),
+		    ctl_time(ctl_number(o, "age"), age),
+		    ctl_style(ctl, fresh ? CTL_GOOD : CTL_DIM),
+		    ctl_time(ctl_number(o, "ttl"), left),
+		    ctl_style(ctl, CTL_PLAIN), (int64_t)ctl_number(o, "hits"));
+		ctl_print(ctl_string(o, "url"));
 		if (json_object_get(o, "variant")) {
 			fputs("  [", stdout);
-			ctl_print(string(o, "variant"));
+			ctl_print(ctl_string(o, "variant"));
 			putchar(']');
 		}
 		if (json_object_get(o, "part"))
-			printf("  (%s)", string(o, "part"));
+			printf("  (%s)", ctl_string(o, "part"));
 		putchar('\n');
 	}
-	if (is_true(answer, "truncated"))
+	if (ctl_is_true(answer, "truncated"))
 		ctl_error("these are the first %zu; --limit shows more",
 		    json_array_size(objects));
-}
-
-/* ---- explain ---------------------------------------------------------- */
-
-static void
-show_freshness(const json_t *v)
-{
-	json_int_t ttl = number(v, "ttl");
-	time_t until = (time_t)number(v, "fresh_until");
-	char age[CTL_TEXT], left[CTL_TEXT], when[64];
-	struct tm tm;
-
-	localtime_r(&until, &tm);
-	strftime(when, sizeof(when), "%F %T %z", &tm);
-	printf("    age %s, %s %s (%s %s)\n", ctl_time(number(v, "age"), age),
-	    ttl > 0 ? "fresh for another" : "stale since",
-	    ctl_time(ttl > 0 ? ttl : -ttl, left), ttl > 0 ? "until" : "since",
-	    when);
-	if (is_true(v, "heuristic"))
-		puts("    the origin named no lifetime: it is a guess");
-	if (is_true(v, "immutable"))
-		puts("    immutable: not asked about again while it is fresh");
-	if (is_true(v, "always_revalidate"))
-		puts("    no-cache: the origin is asked each time");
-}
-
-static void
-show_variant(const json_t *v)
-{
-	const json_t *head = json_object_get(v, "head");
-	char size[CTL_TEXT], stored[CTL_TEXT];
-
-	printf("\n  %s%" PRId64 ", %s, %s on the disk",
-	    is_true(v, "chosen") ? "* " : "", (int64_t)number(v, "status"),
-	    ctl_size(number(v, "size"), size),
-	    ctl_size(number(v, "stored_size"), stored));
-	if (json_object_get(v, "where")) {
-		fputs(": ", stdout);
-		ctl_print(string(v, "where"));
-	}
-	putchar('\n');
-	if (json_object_get(v, "part"))
-		printf("    a part: %s\n", string(v, "part"));
-	if (json_object_get(v, "variant")) {
-		printf("    for requests with%s: ",
-		    is_true(v, "matches") ? "" : " (not this one)");
-		ctl_print(string(v, "variant"));
-		putchar('\n');
-	}
-	show_freshness(v);
-	for (size_t i = 0; i < json_array_size(head); i++) {
-		fputs("      ", stdout);
-		ctl_print(json_string_value(json_array_get(head, i)));
-		putchar('\n');
-	}
-	if (json_object_get(v, "head_error"))
-		printf("    its head cannot be read: %s\n",
-		    string(v, "head_error"));
-}
-
-static const char *
-action_text(const char *action)
-{
-	static const char *const texts[][2] = {
-	    {"send", "is answered from the cache"},
-	    {"revalidate", "asks the origin whether what is stored holds"},
-	    {"fetch", "fetches it from the origin, and stores it if it may be"},
-	    {"complete", "is answered from what is stored of it; the origin is "
-			 "asked for the rest"},
-	    {"pass", "goes to the origin and is not stored"},
-	    {"refuse", "is refused: it asks for what is stored alone"},
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
-		if (strcmp(action, texts[i][0]) == 0)
-			return texts[i][1];
-	return action;
-}
-
-void
-ctl_show_explain(const struct ctl *ctl, const json_t *answer)
-{
-	const json_t *variants = json_object_get(answer, "variants");
-	size_t n = json_array_size(variants);
-	const char *rule = string(answer, "rule");
-
-	(void)ctl;
-	ctl_print(string(answer, "url"));
-	printf("\n%s: %s\n",
-	    is_true(answer, "hit") ? "would be a hit" : "would not be a hit",
-	    string(answer, "text"));
-	if (*string(answer, "detail"))
-		printf("detail: %s\n", string(answer, "detail"));
-	if (*rule) {
-		fputs("rule that applies: match = \"", stdout);
-		ctl_print(rule);
-		puts("\"");
-	}
-	printf("the next GET %s\n", action_text(string(answer, "action")));
-	if (n > 0)
-		printf("%zu stored variant%s%s\n", n, n == 1 ? "" : "s",
-		    n > 1 ? ", * is the one that counts" : "");
-	for (size_t i = 0; i < n; i++)
-		show_variant(json_array_get(variants, i));
 }
 
 /* ---- the short ones --------------------------------------------------- */
@@ -291,19 +191,20 @@ ctl_show_explain(const struct ctl *ctl, const json_t *answer)
 static void
 show_removed(const json_t *answer, const char *what)
 {
-	json_int_t n = number(answer, "objects");
+	json_int_t n = ctl_number(answer, "objects");
 	char count[CTL_TEXT], size[CTL_TEXT];
 
-	printf("%s object%s, %s %s\n", ctl_count(n, count), plural(n),
-	    ctl_size(number(answer, "bytes"), size), what);
+	printf("%s object%s, %s %s\n", ctl_count(n, count), ctl_plural(n),
+	    ctl_size(ctl_number(answer, "bytes"), size), what);
 }
 
 void
 ctl_show_purge(const struct ctl *ctl, const json_t *answer)
 {
 	if (!ctl->quiet)
-		show_removed(answer,
-		    is_true(answer, "dry_run") ? "would be freed" : "freed");
+		show_removed(answer, ctl_is_true(answer, "dry_run")
+					 ? "would be freed"
+					 : "freed");
 }
 
 void
@@ -317,15 +218,15 @@ void
 ctl_show_verify(const struct ctl *ctl, const json_t *answer)
 {
 	const json_t *urls = json_object_get(answer, "urls");
-	json_int_t damaged = number(answer, "damaged");
+	json_int_t damaged = ctl_number(answer, "damaged");
 	char a[CTL_TEXT], b[CTL_TEXT];
 
 	if (ctl->quiet && damaged == 0)
 		return;
 	printf("%s object%s read, %s; ",
-	    ctl_count(number(answer, "objects_read"), a),
-	    plural(number(answer, "objects_read")),
-	    ctl_size(number(answer, "bytes_read"), b));
+	    ctl_count(ctl_number(answer, "objects_read"), a),
+	    ctl_plural(ctl_number(answer, "objects_read")),
+	    ctl_size(ctl_number(answer, "bytes_read"), b));
 	if (damaged == 0)
 		puts("no damage");
 	else
@@ -341,7 +242,7 @@ ctl_show_ping(const struct ctl *ctl, const json_t *answer)
 {
 	if (!ctl->quiet)
 		printf("larderd runs, process %" PRId64 "\n",
-		    (int64_t)number(answer, "pid"));
+		    (int64_t)ctl_number(answer, "pid"));
 }
 
 void
@@ -356,9 +257,9 @@ void
 ctl_show_version(const struct ctl *ctl, const json_t *answer)
 {
 	(void)ctl;
-	printf("larderctl %s\n", string(answer, "larderctl"));
+	printf("larderctl %s\n", ctl_string(answer, "larderctl"));
 	if (json_object_get(answer, "larderd"))
-		printf("larderd %s\n", string(answer, "larderd"));
+		printf("larderd %s\n", ctl_string(answer, "larderd"));
 	else
 		puts("larderd does not run");
 }

@@ -4,7 +4,9 @@
 #include "admin/ctl.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "larder/check.h"
 
@@ -66,12 +68,33 @@ ctl_count(json_int_t n, char out[CTL_TEXT])
 	return out;
 }
 
+const char *
+ctl_when(json_int_t seconds, char out[CTL_WHEN])
+{
+	time_t t = (time_t)seconds;
+	struct tm tm;
+
+	if (localtime_r(&t, &tm) == NULL ||
+	    strftime(out, CTL_WHEN, "%F %T %z", &tm) == 0)
+		snprintf(out, CTL_WHEN, "%" PRId64, (int64_t)seconds);
+	return out;
+}
+
 void
 ctl_print(const char *text)
 {
+	ctl_print_cut(text, UINT_MAX);
+}
+
+void
+ctl_print_cut(const char *text, unsigned width)
+{
 	const unsigned char *p = (const unsigned char *)text;
 
-	for (; p && *p; p++) {
+	for (; p && *p && width > 0; p++) {
+		/* Behind the first byte of a character it takes no room. */
+		if ((*p & 0xc0) != 0x80)
+			width--;
 		/* U+0080 to U+009F are controls as well. */
 		bool c1 = p[0] == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f;
 

@@ -1,23 +1,14 @@
 /*
  * Would a GET be a hit, and if not why: the walk of the proxy up to its
  * decision, with the same functions, on the store as it is.
- *
- * {"url", "key", "hit": bool, "action": "send", "why": "uri-miss" or null,
- *  "text": "a sentence", "detail": text or null, "chosen": index or null,
- *  "rule": glob or null,
- *  "variants": [{as of ls, "chosen", "matches", "heuristic", "immutable",
- *                "always_revalidate", "where", "head": [lines]}]}
  */
-#include "admin/jobs.h"
+#include "admin/explain.h"
 
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
 #include <pthread.h>
 #include <time.h>
 
-#include "cache/admit.h"
-#include "cache/coding.h"
-#include "cache/decide.h"
 #include "cache/key.h"
 #include "cache/vary.h"
 #include "larder/check.h"
@@ -27,26 +18,7 @@
 
 #define ARENA_MAX    (4u * 1024 * 1024)
 #define HEAD_MAX     (64u * 1024)
-#define WHERE_MAX    512
 #define WAIT_SECONDS 10
-
-struct explained {
-	const struct job_env *env;
-	struct store_view *view;
-	struct arena *arena;
-	struct http_target target;
-	struct http_head head;
-	struct bytes key;
-	struct cache_request request;
-	struct cache_policy policy;
-	const struct conf_rule *rule;
-	struct store_found found;
-	struct cache_stored *stored; /* of found's, those that decode */
-	unsigned *index;	     /* of each, in found */
-	unsigned count;
-	struct cache_decision decision;
-	int64_t now; /* seconds */
-};
 
 /* ---- the request ------------------------------------------------------ */
 
@@ -87,44 +59,65 @@ make_request(struct explained *e, struct evkeyvalq *args, json_t **out)
 	if (http_parse_request(text, &limits, e->arena, &e->head, &fault) < 0)
 		return job_fail(
 		    out, LARDER_INVALID, "the request: %s", fault.text);
-	e->key = cache_key(&e->target, e->arena);
-	if (e->key.p == NULL)
+	e->url = cache_key(&e->target, e->arena);
+	if (e->url.p == NULL)
 		return LARDER_NOMEM;
 	cache_request_init(&e->request, &e->head);
 	return 0;
 }
 
-/* As route.c does for a real request. */
+/* As route.c does for a real request: of a site, or forward. */
 static int
-set_policy(struct explained *e)
+set_policy(struct explained *e, const struct conf_site *site)
 {
 	const struct conf *conf = e->env->conf;
 
-	e->rule = policy_make(conf,
-	    conf_site_for(conf, e->target.host, e->target.port), e->key,
-	    &e->policy);
+	e->site = site;
+	e->rule = policy_rule(conf, e->url);
+	e->key = policy_key(conf, site, e->rule, &e->target, e->arena);
+	policy_make(conf, site, e->rule, &e->policy);
+	if (e->key.p == NULL)
+		return LARDER_NOMEM;
 	return cache_coding_ask(&e->request, &e->policy, false, e->arena);
 }
 
 /* ---- the store -------------------------------------------------------- */
 
 static int
-look_up(struct explained *e)
+find(struct explained *e)
 {
 	int rc = store_find(e->view, e->key, e->arena, &e->found);
 
-	/* What is stored forward beside a site's, if nothing else is. */
-	if (rc == LARDER_ABSENT) {
-		struct bytes apart = cache_key_apart(e->key, e->arena);
-
-		if (apart.p != NULL)
-			rc = store_find(e->view, apart, e->arena, &e->found);
-	}
 	store_view_turn(e->view);
 	if (rc == LARDER_ABSENT || rc == LARDER_DAMAGED)
 		e->found.count = 0;
-	else if (rc < 0)
+	return rc < 0 && rc != LARDER_DAMAGED ? rc : 0;
+}
+
+/* Where a site has the URL's host, a request may be the site's or a forward
+ * one: what is stored says which is meant, the site first. */
+static int
+look_up(struct explained *e)
+{
+	const struct conf_site *site =
+	    conf_site_for(e->env->conf, e->target.host, e->target.port);
+	int rc = set_policy(e, site);
+
+	if (rc == 0)
+		rc = find(e);
+	if (rc < 0 || site == NULL || e->found.count > 0)
 		return rc;
+	rc = set_policy(e, NULL);
+	if (rc == 0)
+		rc = find(e);
+	if (rc == 0 && e->found.count == 0)
+		rc = set_policy(e, site);
+	return rc;
+}
+
+static int
+decode(struct explained *e)
+{
 	e->stored =
 	    arena_zalloc(e->arena, (e->found.count + 1) * sizeof(*e->stored));
 	e->index =
@@ -179,9 +172,8 @@ wait_for_wake(struct waiter *w)
 	return awake;
 }
 
-/* The stored form of a head, into the arena. */
-static int
-read_head(
+int
+explain_head(
     struct explained *e, const struct store_record *record, struct bytes *out)
 {
 	struct waiter w = {
@@ -212,108 +204,6 @@ read_head(
 	return rc;
 }
 
-/* ---- the answer ------------------------------------------------------- */
-
-static json_t *
-head_lines(struct bytes form)
-{
-	json_t *lines = json_array();
-
-	while (form.n > 0) {
-		const char *end = memmem(form.p, form.n, "\r\n", 2);
-		size_t n = end ? (size_t)(end - form.p) : form.n;
-
-		if (n > 0)
-			json_array_append_new(
-			    lines, job_text(bytes_of(form.p, n)));
-		form = bytes_skip(form, end ? n + 2 : n);
-	}
-	return lines;
-}
-
-static void
-set_flags(json_t *o, const struct explained *e, unsigned i)
-{
-	const struct cache_stored *s = &e->stored[i];
-	uint16_t flags = s->meta.flags;
-
-	json_object_set_new(o, "matches",
-	    json_boolean(cache_coding_matches(
-		&e->request, s->variant, &s->meta, e->arena)));
-	json_object_set_new(
-	    o, "heuristic", json_boolean(flags & CACHE_HEURISTIC));
-	json_object_set_new(o, "immutable",
-	    json_boolean(e->policy.immutable || (flags & CACHE_IMMUTABLE)));
-	json_object_set_new(o, "always_revalidate",
-	    json_boolean(flags & CACHE_ALWAYS_REVALIDATE));
-	json_object_set_new(
-	    o, "chosen", json_boolean((int)i == e->decision.chosen));
-	if ((int)i != e->decision.chosen)
-		return;
-	/* The decision knows of rules, job_record() does not. */
-	json_object_set_new(o, "age", json_integer(e->decision.age));
-	json_object_set_new(o, "ttl", json_integer(e->decision.ttl));
-	json_object_set_new(
-	    o, "fresh_until", json_integer(e->now + e->decision.ttl));
-}
-
-static json_t *
-variant_of(struct explained *e, unsigned i)
-{
-	const struct store_record *r = &e->found.records[e->index[i]];
-	json_t *o = job_record(r, e->now);
-	char where[WHERE_MAX];
-	struct bytes form;
-	int rc;
-
-	if (o == NULL)
-		return NULL;
-	set_flags(o, e, i);
-	if (store_where(e->env->store, r->key, r->id, where, sizeof(where)) ==
-	    0)
-		json_object_set_new(o, "where", job_text(bytes_str(where)));
-	rc = read_head(e, r, &form);
-	if (rc == 0)
-		json_object_set_new(o, "head", head_lines(form));
-	else
-		json_object_set_new(
-		    o, "head_error", json_string(larder_strerror(rc)));
-	return o;
-}
-
-static const char *
-action_name(enum cache_action action)
-{
-	static const char *const names[] = {
-	    [CACHE_SEND] = "send",
-	    [CACHE_REVALIDATE] = "revalidate",
-	    [CACHE_FETCH] = "fetch",
-	    [CACHE_PART] = "fetch",
-	    [CACHE_COMPLETE] = "complete",
-	    [CACHE_PASS] = "pass",
-	    [CACHE_REFUSE] = "refuse",
-	};
-
-	return names[action];
-}
-
-static int
-make_answer(struct explained *e, json_t **out)
-{
-	const struct cache_decision *d = &e->decision;
-	json_t *variants = json_array();
-
-	for (unsigned i = 0; i < e->count; i++)
-		json_array_append_new(variants, variant_of(e, i));
-	*out = json_pack("{s:o, s:b, s:b, s:s, s:s?, s:s, s:s?, s:s?, s:o}",
-	    "url", job_text(e->key), "stored", (int)(e->count > 0), "hit",
-	    d->action == CACHE_SEND, "action", action_name(d->action), "why",
-	    cache_why_token(d->why), "text", cache_why_text(d->why), "detail",
-	    d->detail, "rule", e->rule ? e->rule->match : NULL, "variants",
-	    variants);
-	return *out ? 0 : LARDER_NOMEM;
-}
-
 int
 job_explain(const struct job_env *env, struct evkeyvalq *args, json_t **out)
 {
@@ -326,15 +216,15 @@ job_explain(const struct job_env *env, struct evkeyvalq *args, json_t **out)
 	arena_init(&arena, ARENA_MAX);
 	rc = make_request(&e, args, out);
 	if (rc == 0)
-		rc = set_policy(&e);
-	if (rc == 0)
 		rc = store_view_open(env->store, &e.view);
 	if (rc == 0)
 		rc = look_up(&e);
+	if (rc == 0)
+		rc = decode(&e);
 	if (rc == 0) {
 		cache_decide(&e.request, e.stored, e.count, e.now, &e.policy,
 		    &arena, &e.decision);
-		rc = make_answer(&e, out);
+		rc = explain_answer(&e, out);
 	}
 	if (rc != 0 && *out == NULL)
 		job_fail(out, rc, "the store: %s", larder_strerror(rc));

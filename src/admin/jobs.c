@@ -34,8 +34,8 @@ job_fail(json_t **out, int rc, const char *format, ...)
 	return rc;
 }
 
-static int
-fail_store(json_t **out, int rc)
+int
+job_fail_store(json_t **out, int rc)
 {
 	return job_fail(out, rc, "the store: %s", larder_strerror(rc));
 }
@@ -62,8 +62,8 @@ job_text(struct bytes b)
 	return text;
 }
 
-static bool
-stopped(const struct job_env *env)
+bool
+job_stopped(const struct job_env *env)
 {
 	return env->stop && atomic_load(env->stop);
 }
@@ -160,7 +160,7 @@ list_one(void *arg, const struct store_item *item)
 	struct listing *l = arg;
 	json_t *o;
 
-	if (stopped(l->env))
+	if (job_stopped(l->env))
 		return LARDER_CLOSED;
 	if (l->glob.n && !cache_key_glob(l->glob, item->record.key))
 		return 0;
@@ -199,211 +199,7 @@ job_ls(const struct job_env *env, struct evkeyvalq *args, json_t **out)
 	rc = store_walk(env->store, job_glob_prefix(l.glob), list_one, &l);
 	*out = json_pack(
 	    "{s:o, s:b}", "objects", l.objects, "truncated", l.truncated);
-	return rc < 0 ? fail_store(out, rc) : 0;
-}
-
-/* ---- purge ------------------------------------------------------------ */
-
-struct purge {
-	const struct job_env *env;
-	struct bytes host, match;
-	int64_t older_than; /* seconds since 1970, or INT64_MAX */
-	bool dry_run;
-	struct store_removed removed;
-};
-
-static int
-purge_one(void *arg, const struct store_item *item)
-{
-	const struct purge *p = arg;
-	const struct store_record *r = &item->record;
-
-	if (stopped(p->env))
-		return LARDER_CLOSED;
-	if (p->host.n && !cache_key_host_is(r->key, p->host))
-		return 0;
-	if (p->match.n && !cache_key_glob(p->match, r->key))
-		return 0;
-	return r->stored_at <= p->older_than;
-}
-
-static bool
-is_meant(void *arg, struct bytes key)
-{
-	const struct purge *p = arg;
-
-	return (!p->host.n || cache_key_host_is(key, p->host)) &&
-	       (!p->match.n || cache_key_glob(p->match, key));
-}
-
-static bool
-is_key(void *arg, struct bytes key)
-{
-	const struct bytes *meant = arg;
-
-	return bytes_eq(*meant, key);
-}
-
-/* Before what is stored goes: what is on its way is not stored over it. */
-static void
-purge_flights(
-    const struct purge *p, bool (*matches)(void *, struct bytes), void *arg)
-{
-	/* Nothing that is on its way is old. */
-	if (p->env->flights && !p->dry_run && p->older_than == INT64_MAX)
-		flights_invalidate_matching(p->env->flights, matches, arg);
-}
-
-static int
-purge_prefix(struct purge *p, struct bytes prefix)
-{
-	struct store_removed removed = {0};
-	int rc;
-
-	purge_flights(p, is_meant, p);
-	rc = store_remove_matching(
-	    p->env->store, prefix, purge_one, p, p->dry_run, &removed);
-	p->removed.objects += removed.objects;
-	p->removed.bytes += removed.bytes;
-	return rc < 0 ? rc : 0;
-}
-
-static int
-purge_host(struct purge *p, const char *host)
-{
-	static const char *const schemes[] = {"http", "https"};
-	char prefix[300];
-	int rc = 0;
-
-	for (size_t i = 0; rc == 0 && i < ARRAY_SIZE(schemes); i++) {
-		int n = snprintf(
-		    prefix, sizeof(prefix), "%s://%s", schemes[i], host);
-
-		if (n < 0 || (size_t)n >= sizeof(prefix))
-			return LARDER_INVALID;
-		for (char *c = prefix; *c; c++)
-			*c = bytes_lower(*c);
-		p->host = bytes_of(prefix + n - strlen(host), strlen(host));
-		rc = purge_prefix(p, bytes_of(prefix, (size_t)n));
-	}
-	return rc;
-}
-
-static int
-purge_key(struct purge *p, struct store_view *view, struct bytes key,
-    struct arena *arena)
-{
-	struct store_found found;
-	int rc;
-
-	purge_flights(p, is_key, &key);
-	rc = store_find(view, key, arena, &found);
-	store_view_turn(view);
-	if (rc == LARDER_ABSENT || rc == LARDER_DAMAGED)
-		return 0;
-	if (rc < 0)
-		return rc;
-	p->removed.objects += found.count;
-	for (unsigned i = 0; i < found.count; i++)
-		p->removed.bytes += found.records[i].disk_size;
-	if (p->dry_run)
-		return 0;
-	rc = store_remove(p->env->store, key, 0);
-	return rc < 0 ? rc : 0;
-}
-
-/* With what is stored forward beside a site's. */
-static int
-purge_url(struct purge *p, struct store_view *view,
-    const struct http_target *target, struct arena *arena)
-{
-	struct bytes key = cache_key(target, arena), apart;
-	int rc;
-
-	if (key.p == NULL)
-		return LARDER_TOOBIG;
-	apart = cache_key_apart(key, arena);
-	if (apart.p == NULL)
-		return LARDER_TOOBIG;
-	rc = purge_key(p, view, key, arena);
-	return rc == 0 ? purge_key(p, view, apart, arena) : rc;
-}
-
-static int
-purge_urls(struct purge *p, struct evkeyvalq *args, json_t **out)
-{
-	struct store_view *view = NULL;
-	struct arena arena;
-	int rc = store_view_open(p->env->store, &view);
-
-	for (struct evkeyval *a = args->tqh_first; rc == 0 && a;
-	     a = a->next.tqe_next) {
-		struct http_target target;
-		const char *why;
-
-		if (strcmp(a->key, "url") != 0)
-			continue;
-		arena_init(&arena, ARENA_MAX);
-		if (http_target_of_url(
-			bytes_str(a->value), &arena, &target, &why) < 0)
-			rc = job_fail(
-			    out, LARDER_INVALID, "%s: %s", a->value, why);
-		else
-			rc = purge_url(p, view, &target, &arena);
-		arena_release(&arena);
-	}
-	if (view)
-		store_view_close(&view);
-	if (rc == 0 && !p->dry_run)
-		rc = store_flush(p->env->store);
-	return rc;
-}
-
-static int
-purge_dispatch(struct purge *p, struct evkeyvalq *args, json_t **out)
-{
-	const char *host = evhttp_find_header(args, "host");
-	const char *match = evhttp_find_header(args, "match");
-	const char *older = evhttp_find_header(args, "older_than");
-	bool urls = evhttp_find_header(args, "url") != NULL;
-	bool all = evhttp_find_header(args, "all") != NULL;
-	const char *why;
-	int64_t ms;
-
-	if (urls + all + (host != NULL) + (match != NULL) + (older != NULL) !=
-	    1)
-		return job_fail(out, LARDER_INVALID,
-		    "say what to purge: url, host, match, older_than or all");
-	if (urls)
-		return purge_urls(p, args, out);
-	if (host)
-		return purge_host(p, host);
-	if (older) {
-		if (conf_parse_time(older, &ms, &why) < 0)
-			return job_fail(
-			    out, LARDER_INVALID, "older_than: %s", why);
-		p->older_than = (clock_wall_ms() - ms) / 1000;
-	}
-	p->match = bytes_str(match);
-	return purge_prefix(p, job_glob_prefix(p->match));
-}
-
-int
-job_purge(const struct job_env *env, struct evkeyvalq *args, json_t **out)
-{
-	struct purge p = {.env = env,
-	    .older_than = INT64_MAX,
-	    .dry_run = evhttp_find_header(args, "dry_run") != NULL};
-	int rc;
-
-	*out = NULL;
-	rc = purge_dispatch(&p, args, out);
-	if (rc < 0)
-		return *out ? rc : fail_store(out, rc);
-	*out = json_pack("{s:I, s:I, s:b}", "objects",
-	    (json_int_t)p.removed.objects, "bytes", (json_int_t)p.removed.bytes,
-	    "dry_run", p.dry_run);
-	return *out ? 0 : LARDER_NOMEM;
+	return rc < 0 ? job_fail_store(out, rc) : 0;
 }
 
 /* ---- gc and verify ---------------------------------------------------- */
@@ -417,7 +213,7 @@ job_gc(const struct job_env *env, struct evkeyvalq *args, json_t **out)
 	(void)args;
 	*out = NULL;
 	if (rc < 0)
-		return fail_store(out, rc);
+		return job_fail_store(out, rc);
 	*out = json_pack("{s:I, s:I}", "objects", (json_int_t)removed.objects,
 	    "bytes", (json_int_t)removed.bytes);
 	return *out ? 0 : LARDER_NOMEM;
@@ -444,5 +240,5 @@ job_verify(const struct job_env *env, struct evkeyvalq *args, json_t **out)
 	    (json_int_t)damage.objects_read, "bytes_read",
 	    (json_int_t)damage.bytes_read, "damaged",
 	    (json_int_t)damage.damaged, "urls", urls);
-	return rc < 0 ? fail_store(out, rc) : *out ? 0 : LARDER_NOMEM;
+	return rc < 0 ? job_fail_store(out, rc) : *out ? 0 : LARDER_NOMEM;
 }

@@ -39,8 +39,8 @@ typedef int job_fn(
 job_fn job_ls;
 /* url=, header="Name: value" (repeated): see explain.c */
 job_fn job_explain;
-/* One of url= (repeated), host=, match=, older_than=, all=1; dry_run=1:
- * {"objects": n, "bytes": n, "dry_run": bool} */
+/* One of url= (repeated), host=, match=, tag=, older_than=, unused_for=, all=1;
+ * dry_run=1: {"objects": n, "bytes": n, "dry_run": bool} */
 job_fn job_purge;
 /* {"objects": n, "bytes": n} */
 job_fn job_gc;
@@ -50,6 +50,11 @@ job_fn job_verify;
 /* An error as a job returns it. */
 int job_fail(json_t **out, int rc, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+int job_fail_store(json_t **out, int rc);
+
+/* It is to end soon. */
+bool job_stopped(const struct job_env *env);
 
 /* Any bytes as a JSON string: what is no UTF-8 is written as \xNN. */
 json_t *job_text(struct bytes b);

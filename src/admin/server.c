@@ -11,15 +11,18 @@
 
 #include "admin/runner.h"
 #include "admin/socket.h"
+#include "admin/top.h"
 #include "larder/check.h"
 #include "larder/clock.h"
 #include "larder/err.h"
 #include "net/loop.h"
 #include "proxy/worker.h"
 
-#define IDLE_SECONDS 60
-#define HEADERS_MAX  (64 * 1024)
-#define BODY_MAX     (16 * 1024 * 1024)
+#define IDLE_SECONDS  60
+#define HEADERS_MAX   (64 * 1024)
+#define BODY_MAX      (16 * 1024 * 1024)
+/* What a check of doctor may take. */
+#define PROBE_SECONDS 30
 
 struct server {
 	struct server_options options;
@@ -100,6 +103,24 @@ on_stats(struct server *s, struct evhttp_request *request)
 	reply(request, 200, counters_report(o->counters, &now, o->store));
 }
 
+/* Of a verify that runs. */
+static void
+on_progress(struct server *s, struct evhttp_request *request)
+{
+	struct store_stats stats;
+
+	store_stats(s->options.store, &stats);
+	reply(request, 200,
+	    json_pack("{s:I, s:I}", "verified", (json_int_t)stats.verified,
+		"objects", (json_int_t)stats.objects));
+}
+
+static void
+on_top(struct server *s, struct evhttp_request *request)
+{
+	reply(request, 200, top_report(*s->options.proxy));
+}
+
 static void
 on_reload(struct server *s, struct evhttp_request *request)
 {
@@ -157,6 +178,30 @@ read_args(struct evhttp_request *request, struct evkeyvalq *args)
 	return evhttp_parse_query_str(body, args) == 0 ? 0 : LARDER_INVALID;
 }
 
+/* port=: doctor's own origin, for a moment; 0: no more. */
+static void
+on_probe(struct server *s, struct evhttp_request *request)
+{
+	struct evkeyvalq args;
+	const char *text;
+	uint64_t port = 0;
+
+	if (read_args(request, &args) < 0) {
+		reply_error(request, 400, "the arguments cannot be read");
+		return;
+	}
+	text = evhttp_find_header(&args, "port");
+	if (text == NULL || !bytes_decimal(bytes_str(text), 65535, &port)) {
+		reply_error(request, 400, "port: write a number up to 65535");
+	} else {
+		proxy_admit_probe(*s->options.proxy, (uint16_t)port,
+		    clock_mono_ms() + PROBE_SECONDS * 1000);
+		reply(
+		    request, 200, json_pack("{s:I}", "port", (json_int_t)port));
+	}
+	evhttp_clear_headers(&args);
+}
+
 static void
 submit(struct server *s, struct evhttp_request *request, job_fn *job)
 {
@@ -188,6 +233,9 @@ static const struct route {
     {"/ping", EVHTTP_REQ_GET, on_ping, NULL},
     {"/version", EVHTTP_REQ_GET, on_version, NULL},
     {"/stats", EVHTTP_REQ_GET, on_stats, NULL},
+    {"/top", EVHTTP_REQ_GET, on_top, NULL},
+    {"/progress", EVHTTP_REQ_GET, on_progress, NULL},
+    {"/probe", EVHTTP_REQ_POST, on_probe, NULL},
     {"/ls", EVHTTP_REQ_GET, NULL, job_ls},
     {"/explain", EVHTTP_REQ_GET, NULL, job_explain},
     {"/purge", EVHTTP_REQ_POST, NULL, job_purge},

@@ -2,7 +2,8 @@
  * The admin server: JSON over HTTP on a Unix socket, in the daemon's main
  * loop. Who may ask is decided by the mode of the socket and of its folder.
  *
- * GET /ping /version /stats /ls /explain, POST /purge /gc /verify /reload;
+ * GET /ping /version /stats /top /ls /explain, POST /purge /gc /verify /reload
+ * /probe;
  * arguments in the query or, form-encoded, in the body. 200, or an error's
  * status with {"error": "..."}.
  */

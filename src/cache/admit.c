@@ -6,6 +6,7 @@
 
 #include "cache/coding.h"
 #include "cache/fresh.h"
+#include "cache/tag.h"
 #include "cache/vary.h"
 #include "http/date.h"
 #include "http/list.h"
@@ -26,7 +27,8 @@ is_understood(int status)
 /* What is known of the response when the rules are asked. */
 struct facts {
 	int status;
-	bool authorized, strict_cookies;
+	bool authorized, strict_cookies, never;
+	unsigned force;
 	const struct http_head *response;
 	struct cache_control control;
 	enum cache_freshness how;
@@ -89,6 +91,8 @@ refusal(const struct facts *f)
 	const struct cache_control *cc = &f->control;
 	bool understood = is_understood(f->status);
 
+	if (f->never)
+		return "a rule says never";
 	if (f->status < 200)
 		return "an interim response";
 	if (f->status == 206 || f->status == 304)
@@ -98,13 +102,15 @@ refusal(const struct facts *f)
 		return "it is about the request's size";
 	if (cc->must_understand && !understood)
 		return "must-understand, and the status is unknown";
-	if (cc->no_store && !cc->must_understand)
+	if (cc->no_store && !cc->must_understand &&
+	    !(f->force & CACHE_FORCE_NO_STORE))
 		return "no-store";
-	if (cc->is_private)
+	if (cc->is_private && !(f->force & CACHE_FORCE_PRIVATE))
 		return "private";
 	/* RFC 9111 3.5 */
 	if (f->authorized && !cc->is_public && !cc->must_revalidate &&
-	    cc->s_maxage == CACHE_NOT_GIVEN)
+	    cc->s_maxage == CACHE_NOT_GIVEN &&
+	    !(f->force & CACHE_FORCE_AUTHORIZATION))
 		return "the request had Authorization";
 	/* RFC 9111 3, the last condition. A status that may be stored on a
 	 * guess may be stored for its validator alone. */
@@ -139,6 +145,8 @@ examine(const struct http_head *response, int status, bool authorized,
 	struct facts f = {.status = status,
 	    .authorized = authorized,
 	    .strict_cookies = policy->strict_cookies,
+	    .never = policy->never,
+	    .force = policy->force,
 	    .response = response,
 	    .meta = meta};
 	bool targeted;
@@ -152,6 +160,18 @@ examine(const struct http_head *response, int status, bool authorized,
 		meta->flags |= CACHE_BY_HTTP_1_0;
 	*how = f.how;
 	return refusal(&f);
+}
+
+/* LARDER_NOMEM. */
+static int
+tag(const struct http_head *response, const struct cache_policy *policy,
+    struct arena *arena, struct cache_admission *out, const char **why_not)
+{
+	int err = cache_tags(response, policy, arena, &out->meta.tags);
+
+	if (err == LARDER_TOOBIG)
+		*why_not = "it has too many tags";
+	return err == LARDER_TOOBIG ? 0 : err;
 }
 
 /* RFC 9110 9.3.3: what answers a POST answers a GET, too, if the origin says
@@ -196,6 +216,9 @@ request_refusal(const struct cache_request *request,
 		return "the request was not for the whole";
 	if (request->overrides && policy->override_fields)
 		return "the request has a field that may name another URL";
+	if (policy->ignore_query && response->status != 200)
+		/* The query of this request may be the reason for it. */
+		return "its rule ignores the query, and it is no 200";
 	if (policy->strict_cookies && http_has(request->head, HTTP_F_COOKIE))
 		return "the request had a cookie, and the site is strict "
 		       "about it";
@@ -223,6 +246,11 @@ cache_admit(const struct cache_request *request,
 	if (mine != NULL)
 		why_not = mine;
 	if (why_not == NULL) {
+		err = tag(response, policy, arena, out, &why_not);
+		if (err < 0)
+			return err;
+	}
+	if (why_not == NULL) {
 		err = cache_variant(
 		    request->asked, response, arena, &out->variant);
 		if (err == LARDER_NOMEM)
@@ -240,7 +268,7 @@ int
 cache_readmit(const struct cache_request *request,
     const struct http_head *stored, unsigned flags, int64_t request_time,
     int64_t response_time, const struct cache_policy *policy,
-    struct cache_admission *out)
+    struct arena *arena, struct cache_admission *out)
 {
 	bool authorized =
 	    request->authorized || (flags & CACHE_WAS_AUTHORIZED) != 0;
@@ -252,6 +280,12 @@ cache_readmit(const struct cache_request *request,
 	out->meta.flags |=
 	    (uint16_t)((flags & CACHE_CODINGS) |
 		       cache_coding_gains(request->asked, stored));
+	if (why_not == NULL) {
+		int err = tag(stored, policy, arena, out, &why_not);
+
+		if (err < 0)
+			return err;
+	}
 	conclude(out, why_not);
 	return 0;
 }

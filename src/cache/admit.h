@@ -28,12 +28,12 @@ int cache_admit(const struct cache_request *request,
 /*
  * The same question for a stored response whose head was freshened. What the
  * request asks of its own answer (method, Range, no-store) does not count, and
- * out->variant is left alone. flags: the stored meta's.
+ * out->variant is left alone. flags: the stored meta's. LARDER_NOMEM.
  */
 int cache_readmit(const struct cache_request *request,
     const struct http_head *stored, unsigned flags, int64_t request_time,
     int64_t response_time, const struct cache_policy *policy,
-    struct cache_admission *out);
+    struct arena *arena, struct cache_admission *out);
 
 /*
  * The stored form: a status line, "HTTP/1.1 200 OK\r\n", and the field lines

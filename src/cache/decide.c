@@ -28,6 +28,8 @@ passes(const struct cache_request *r, const struct cache_policy *policy,
 		say(out, CACHE_PASS, CACHE_WHY_METHOD, NULL);
 	else if (r->control.no_store)
 		say(out, CACHE_PASS, CACHE_WHY_BYPASS, "no-store");
+	else if (policy->never)
+		say(out, CACHE_PASS, CACHE_WHY_BYPASS, "rule");
 	else if (r->precondition)
 		/* RFC 9111 4.3.2: for the origin to evaluate. */
 		say(out, CACHE_PASS, CACHE_WHY_BYPASS, "precondition");
@@ -128,6 +130,9 @@ must_validate(const struct cache_request *r, const struct cache_meta *m,
 		out->detail = "min-fresh";
 	else if (m->flags & CACHE_ALWAYS_REVALIDATE)
 		say(out, out->action, CACHE_WHY_NO_CACHE, "no-cache");
+	/* A rule that is younger than what is stored. */
+	else if (policy->revalidate)
+		say(out, out->action, CACHE_WHY_NO_CACHE, "rule");
 	return out->detail != NULL;
 }
 
@@ -273,7 +278,7 @@ cache_may_serve_stale(const struct cache_request *request,
 {
 	int64_t ttl = cache_ttl(meta, now), limit = policy->stale_if_error;
 
-	if (meta->flags & CACHE_ALWAYS_REVALIDATE)
+	if (meta->flags & CACHE_ALWAYS_REVALIDATE || policy->revalidate)
 		return false;
 	/* An error is no better than another. */
 	if (meta->status >= 500 && ttl <= 0)

@@ -30,6 +30,29 @@ cache_response_control(const struct http_head *response,
 		cache_control_parse(response, false, out);
 }
 
+void
+cache_strip(struct http_head *response, const struct cache_policy *policy)
+{
+	unsigned kept = 0;
+
+	if (policy->strip_count == 0)
+		return;
+	response->present = 0;
+	for (unsigned i = 0; i < response->count; i++) {
+		const struct http_field f = response->fields[i];
+		bool gone = false;
+
+		for (unsigned j = 0; j < policy->strip_count; j++)
+			gone |= bytes_ieq(f.name, bytes_str(policy->strip[j]));
+		if (gone)
+			continue;
+		response->fields[kept++] = f;
+		if (f.id < HTTP_F_OTHER)
+			response->present |= UINT64_C(1) << f.id;
+	}
+	response->count = kept;
+}
+
 /* A field that is one date; two lines of it are none. */
 static int64_t
 single_date(const struct http_head *head, enum http_field_id id, int64_t now)
@@ -139,7 +162,7 @@ validators(const struct http_head *head, struct cache_meta *m)
 }
 
 static unsigned
-flags(const struct cache_control *control)
+flags(const struct cache_control *control, const struct cache_policy *policy)
 {
 	unsigned flags = 0;
 
@@ -147,13 +170,52 @@ flags(const struct cache_control *control)
 	if (control->must_revalidate || control->proxy_revalidate ||
 	    control->s_maxage != CACHE_NOT_GIVEN)
 		flags |= CACHE_MUST_REVALIDATE;
-	if (control->no_cache)
+	if (control->no_cache && !(policy->force & CACHE_FORCE_NO_CACHE))
 		flags |= CACHE_ALWAYS_REVALIDATE;
 	if (control->immutable)
 		flags |= CACHE_IMMUTABLE;
 	if (control->no_transform)
 		flags |= CACHE_NO_TRANSFORM;
 	return flags;
+}
+
+/* Fresh for so long from now on, whatever the origin says. */
+static void
+raise_lifetime(struct cache_meta *m, int64_t least, enum cache_freshness *how)
+{
+	if (m->lifetime >= m->initial_age + least)
+		return;
+	if (*how != CACHE_FRESHNESS_EXPLICIT || m->lifetime <= m->initial_age)
+		*how = CACHE_FRESHNESS_RULED;
+	m->lifetime = m->initial_age + least;
+	m->flags &= (uint16_t) ~(CACHE_HEURISTIC | CACHE_INVALID_FRESHNESS);
+	m->flags |= CACHE_BY_RULE;
+}
+
+/* What the admin knows of a resource; an error page is none. */
+static void
+rule(const struct cache_policy *policy, struct cache_meta *m,
+    enum cache_freshness *how)
+{
+	if (policy->immutable) {
+		if (m->flags & CACHE_ALWAYS_REVALIDATE)
+			*how = CACHE_FRESHNESS_RULED;
+		raise_lifetime(m, YEAR, how);
+		m->flags &=
+		    (uint16_t) ~(CACHE_HEURISTIC | CACHE_INVALID_FRESHNESS |
+				 CACHE_ALWAYS_REVALIDATE);
+		m->flags |= CACHE_IMMUTABLE | CACHE_BY_RULE;
+	}
+	if (policy->min_fresh > 0)
+		raise_lifetime(m, clamp(policy->min_fresh), how);
+	if (policy->max_fresh > 0 &&
+	    m->lifetime > m->initial_age + clamp(policy->max_fresh)) {
+		m->lifetime = m->initial_age + clamp(policy->max_fresh);
+		m->stale_while_revalidate = CACHE_NOT_GIVEN;
+		m->flags |= CACHE_BY_RULE;
+	}
+	if (policy->revalidate)
+		m->flags |= CACHE_ALWAYS_REVALIDATE | CACHE_BY_RULE;
 }
 
 enum cache_freshness
@@ -166,7 +228,7 @@ cache_fresh(const struct http_head *response, int status,
 
 	*m = (struct cache_meta){
 	    .status = (uint16_t)status,
-	    .flags = (uint16_t)flags(control),
+	    .flags = (uint16_t)flags(control, policy),
 	    .request_time = request_time,
 	    .response_time = response_time,
 	    .stale_while_revalidate = control->stale_while_revalidate,
@@ -187,19 +249,8 @@ cache_fresh(const struct http_head *response, int status,
 			m->flags |= CACHE_NO_TRANSFORM;
 	}
 	how = lifetime(response, control, targeted, policy, m);
-	/* The admin knows that these never change; an error page does. */
-	if (policy->immutable && status == 200) {
-		if (how != CACHE_FRESHNESS_EXPLICIT ||
-		    m->lifetime <= m->initial_age ||
-		    (m->flags & CACHE_ALWAYS_REVALIDATE))
-			how = CACHE_FRESHNESS_RULED;
-		if (m->lifetime < m->initial_age + YEAR)
-			m->lifetime = m->initial_age + YEAR;
-		m->flags &=
-		    (uint16_t) ~(CACHE_HEURISTIC | CACHE_INVALID_FRESHNESS |
-				 CACHE_ALWAYS_REVALIDATE);
-		m->flags |= CACHE_IMMUTABLE;
-	}
+	if (status == 200)
+		rule(policy, m, &how);
 	return how;
 }
 

@@ -19,6 +19,9 @@ void cache_response_control(const struct http_head *response,
     const struct cache_policy *policy, struct cache_control *out,
     bool *targeted);
 
+/* Takes away the fields that the policy strips. */
+void cache_strip(struct http_head *response, const struct cache_policy *policy);
+
 /* May a lifetime be guessed for this status (RFC 9111 4.2.2)? */
 bool cache_is_heuristic(int status, const struct cache_control *control);
 

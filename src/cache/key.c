@@ -74,6 +74,16 @@ cache_key_url(struct bytes key)
 	return key;
 }
 
+struct bytes
+cache_key_without_query(struct bytes key)
+{
+	const char *query = key.n > 0 ? memchr(key.p, '?', key.n) : NULL;
+
+	if (query != NULL)
+		key.n = (size_t)(query - key.p);
+	return key;
+}
+
 /* What stands behind "://". */
 static struct bytes
 behind_scheme(struct bytes key)
@@ -152,6 +162,15 @@ cache_key_glob(struct bytes pattern, struct bytes key)
 			return false;
 		p = star;
 		k = ++from;
+		/* On to where it may begin. */
+		if (strchr("*?[\\", pattern.p[p]) == NULL) {
+			const char *next =
+			    memchr(key.p + k, pattern.p[p], key.n - k);
+
+			if (next == NULL)
+				return false;
+			k = from = (size_t)(next - key.p);
+		}
 	}
 }
 

@@ -17,6 +17,9 @@ struct bytes cache_key_apart(struct bytes key, struct arena *arena);
 /* The URL of either. */
 struct bytes cache_key_url(struct bytes key);
 
+/* The key of the URL without its query; a view. */
+struct bytes cache_key_without_query(struct bytes key);
+
 /* Shell-like glob over a key's URL: * any bytes, ? one, [a-z] a class,
  * \ quotes. A pattern that has no "://" is matched against the key behind it.
  * Linear in the key for one star, never exponential. */

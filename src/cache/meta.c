@@ -8,11 +8,12 @@
  *        4     2  flags
  *        6     2  length of the entity tag
  *        8     2  length of Last-Modified's text
- *       10     6  0
+ *       10     2  length of the tags
+ *       12     4  0
  *       16    64  request_time, response_time, date, initial_age, lifetime,
  *                 stale_while_revalidate, stale_if_error, last_modified
  *       80    24  of a part: from, to, complete
- *                 the entity tag, then Last-Modified's text
+ *                 the entity tag, then Last-Modified's text, then the tags
  *
  * Always, of a meta that decodes: no sum or difference of its times can wrap.
  */
@@ -27,7 +28,7 @@
 #define EXTENT	  24
 #define NUMBERS	  8
 #define TEXT_MAX  UINT16_MAX
-#define FLAGS_ALL 4095u
+#define FLAGS_ALL 8191u
 /* Beyond any date HTTP can write. */
 #define TIME_MAX  (INT64_C(1) << 40)
 
@@ -55,6 +56,7 @@ cache_meta_encode(const struct cache_meta *m, struct arena *arena)
 	    m->date, m->initial_age, m->lifetime, m->stale_while_revalidate,
 	    m->stale_if_error, m->last_modified};
 	struct bytes etag = m->etag, text = m->last_modified_text;
+	struct bytes tags = m->tags;
 	size_t fixed = cache_is_part(m) ? FIXED + EXTENT : FIXED;
 	char *p;
 
@@ -63,7 +65,9 @@ cache_meta_encode(const struct cache_meta *m, struct arena *arena)
 		etag.n = 0;
 	if (text.n > TEXT_MAX)
 		text.n = 0;
-	p = arena_zalloc(arena, fixed + etag.n + text.n);
+	if (tags.n > TEXT_MAX)
+		tags.n = 0;
+	p = arena_zalloc(arena, fixed + etag.n + text.n + tags.n);
 	if (p == NULL)
 		return (struct bytes){NULL, 0};
 	put(p, cache_is_part(m) ? OF_PART : VERSION, 1);
@@ -71,6 +75,7 @@ cache_meta_encode(const struct cache_meta *m, struct arena *arena)
 	put(p + 4, m->flags, 2);
 	put(p + 6, etag.n, 2);
 	put(p + 8, text.n, 2);
+	put(p + 10, tags.n, 2);
 	for (unsigned i = 0; i < NUMBERS; i++)
 		put(p + 16 + 8 * i, (uint64_t)numbers[i], 8);
 	if (cache_is_part(m)) {
@@ -82,7 +87,9 @@ cache_meta_encode(const struct cache_meta *m, struct arena *arena)
 		memcpy(p + fixed, etag.p, etag.n);
 	if (text.n > 0)
 		memcpy(p + fixed + etag.n, text.p, text.n);
-	return (struct bytes){p, fixed + etag.n + text.n};
+	if (tags.n > 0)
+		memcpy(p + fixed + etag.n + text.n, tags.p, tags.n);
+	return (struct bytes){p, fixed + etag.n + text.n + tags.n};
 }
 
 static bool
@@ -118,10 +125,10 @@ int
 cache_meta_decode(struct bytes in, struct cache_meta *m)
 {
 	int64_t numbers[NUMBERS];
-	size_t etag, text, fixed = FIXED;
+	size_t etag, text, tags, fixed = FIXED;
 	struct cache_extent part = {0};
 
-	if (in.n < FIXED || get(in.p + 10, 6) != 0)
+	if (in.n < FIXED || get(in.p + 12, 4) != 0)
 		return LARDER_DAMAGED;
 	if (get(in.p, 2) == OF_PART && in.n >= FIXED + EXTENT) {
 		fixed += EXTENT;
@@ -134,7 +141,8 @@ cache_meta_decode(struct bytes in, struct cache_meta *m)
 	}
 	etag = (size_t)get(in.p + 6, 2);
 	text = (size_t)get(in.p + 8, 2);
-	if (in.n != fixed + etag + text)
+	tags = (size_t)get(in.p + 10, 2);
+	if (in.n != fixed + etag + text + tags)
 		return LARDER_DAMAGED;
 	for (unsigned i = 0; i < NUMBERS; i++)
 		numbers[i] = (int64_t)get(in.p + 16 + 8 * i, 8);
@@ -152,6 +160,7 @@ cache_meta_decode(struct bytes in, struct cache_meta *m)
 	    .etag = {in.p + fixed, etag},
 	    .last_modified_text = {in.p + fixed + etag, text},
 	    .part = part,
+	    .tags = {in.p + fixed + etag + text, tags},
 	};
 	return is_sane(m) ? 0 : LARDER_DAMAGED;
 }

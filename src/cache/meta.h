@@ -23,7 +23,8 @@ enum {
 	CACHE_GZIP = 512,
 	CACHE_ZSTD = 1024,
 	CACHE_CODINGS = CACHE_IDENTITY | CACHE_GZIP | CACHE_ZSTD,
-	CACHE_GAINS = 2048, /* its type would gain by one */
+	CACHE_GAINS = 2048,   /* its type would gain by one */
+	CACHE_BY_RULE = 4096, /* a rule has set its lifetime */
 };
 
 /* Bytes [from, to) of a representation of `complete` bytes. */
@@ -45,6 +46,7 @@ struct cache_meta {
 	struct bytes last_modified_text; /* as received, to be echoed */
 	/* What is stored is a part (RFC 9111 3.3). All 0: it is the whole. */
 	struct cache_extent part;
+	struct bytes tags; /* separated by spaces; n == 0: none */
 };
 
 static inline bool

@@ -47,7 +47,15 @@ void cache_request_init(
  */
 bool cache_overrides(struct bytes name);
 
-/* What the admin wants of this request's URL. */
+/* Which wishes of others a rule overrides, as bits. */
+enum {
+	CACHE_FORCE_NO_STORE = 1,
+	CACHE_FORCE_NO_CACHE = 2,
+	CACHE_FORCE_PRIVATE = 4,
+	CACHE_FORCE_AUTHORIZATION = 8,
+};
+
+/* What the admin wants of this request's URL. All 0: nothing. */
 struct cache_policy {
 	int64_t stale_if_error; /* seconds; where the response says nothing */
 	int64_t heuristic_max;	/* seconds that a guess may reach */
@@ -59,6 +67,17 @@ struct cache_policy {
 	bool override_fields;	/* they pass to the origin */
 	bool fetch_whole;	/* behind a range the rest is fetched, too */
 	bool compress;		/* bodies may be coded anew */
+	bool never;		/* not stored, nor answered from the store */
+	bool revalidate;	/* asked about each time, never stale */
+	bool ignore_query;	/* it is not of the key */
+	int64_t min_fresh;	/* seconds at least; 0: as the origin says */
+	int64_t max_fresh;	/* seconds at most; ditto */
+	unsigned force;		/* CACHE_FORCE_... */
+	/* Views of the configuration's. */
+	char *const *strip; /* names of fields that responses lose */
+	unsigned strip_count;
+	char *const *tags;
+	unsigned tags_count;
 };
 
 #endif

@@ -240,7 +240,7 @@ cache_freshen(const struct cache_request *request, struct bytes stored_form,
 	if (form->p == NULL)
 		return LARDER_NOMEM;
 	err = cache_readmit(request, &merged, stored->meta.flags, request_time,
-	    response_time, policy, admission);
+	    response_time, policy, arena, admission);
 	admission->meta.part = stored->meta.part;
 	if (err == 0 && !cache_variant_fits(stored->variant, &merged))
 		err =

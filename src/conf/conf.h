@@ -31,10 +31,30 @@ struct conf_site {
 	bool override_fields; /* X-Forwarded-Host and the like pass */
 };
 
+/* What a rule may force, as bits; in the words of the fields. */
+enum {
+	CONF_FORCE_NO_STORE = 1,
+	CONF_FORCE_NO_CACHE = 2,
+	CONF_FORCE_PRIVATE = 4,
+	CONF_FORCE_AUTHORIZATION = 8,
+};
+
 /* rule { match = "glob" ... }: the first that matches a key holds. */
 struct conf_rule {
 	char *match;
-	bool immutable;
+	char *file; /* where it stands; "": not in a file */
+	int line;
+	bool never;	   /* not stored, not answered from the store */
+	bool revalidate;   /* the origin is asked each time */
+	bool immutable;	   /* it never is */
+	int64_t min_fresh; /* ms; 0: as the origin says */
+	int64_t max_fresh; /* ditto */
+	bool ignore_query; /* "?..." is not of the key */
+	char **strip;	   /* fields that responses lose */
+	unsigned strip_count;
+	char **tags; /* what it brings has them, for purge --tag */
+	unsigned tags_count;
+	unsigned force;
 	bool ignore_reload; /* clients' no-cache and max-age do not count */
 	bool fetch_whole;   /* behind a range the rest is fetched, too */
 	bool compress;	    /* coded anew towards clients and from origins */

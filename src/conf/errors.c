@@ -65,6 +65,55 @@ errors_full(const struct conf_errors *errors)
 	return errors->count == CONF_ERRORS_MAX;
 }
 
+bool
+errors_place(struct conf_errors *errors, int line, const char *file, int at)
+{
+	struct conf_place *grown = reallocarray(
+	    errors->places, errors->places_count + 1, sizeof(*grown));
+	char *copy = strdup(file);
+
+	if (grown != NULL)
+		errors->places = grown;
+	if (grown == NULL || copy == NULL) {
+		free(copy);
+		return false;
+	}
+	grown[errors->places_count++] = (struct conf_place){line, copy, at};
+	return true;
+}
+
+void
+errors_find(
+    const struct conf_errors *errors, int line, const char **file, int *at)
+{
+	*file = NULL;
+	*at = line;
+	for (unsigned i = 0; i < errors->places_count; i++) {
+		const struct conf_place *p = &errors->places[i];
+
+		if (p->line > line)
+			break;
+		*file = p->file;
+		*at = p->at + (line - p->line);
+	}
+}
+
+const char *
+errors_where(const struct conf_errors *errors, int line, int here, char *out,
+    size_t size)
+{
+	const char *file, *ours;
+	int at, ignored;
+
+	errors_find(errors, line, &file, &at);
+	errors_find(errors, here, &ours, &ignored);
+	if (file == NULL || ours == NULL || strcmp(file, ours) == 0)
+		snprintf(out, size, "line %d", at);
+	else
+		snprintf(out, size, "line %d of %s", at, file);
+	return out;
+}
+
 /* An insertion sort: it keeps the order within a line. */
 static void
 sort(struct conf_errors *errors)
@@ -91,10 +140,14 @@ errors_text(struct conf_errors *errors, const char *file)
 	sort(errors);
 	for (unsigned i = 0; i < errors->count; i++) {
 		const struct conf_error *e = &errors->list[i];
+		const char *from = NULL;
+		int at = 0;
 
-		fprintf(stream, "%s%s:", i ? "\n" : "", file);
 		if (e->line)
-			fprintf(stream, "%d:", e->line);
+			errors_find(errors, e->line, &from, &at);
+		fprintf(stream, "%s%s:", i ? "\n" : "", from ? from : file);
+		if (e->line)
+			fprintf(stream, "%d:", at);
 		fprintf(stream, " %s", e->text ? e->text : "out of memory");
 	}
 	if (fclose(stream) != 0) {
@@ -109,5 +162,10 @@ errors_release(struct conf_errors *errors)
 {
 	for (unsigned i = 0; i < errors->count; i++)
 		free(errors->list[i].text);
+	for (unsigned i = 0; i < errors->places_count; i++)
+		free(errors->places[i].file);
+	free(errors->places);
+	errors->places = NULL;
+	errors->places_count = 0;
 	errors->count = 0;
 }

@@ -3,7 +3,6 @@
  */
 #include "conf/conf.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -12,13 +11,12 @@
 #include <unistd.h>
 
 #include "conf/errors.h"
+#include "conf/include.h"
 #include "conf/option.h"
 #include "conf/parse.h"
 #include "conf/scan.h"
 #include "larder/check.h"
 #include "larder/err.h"
-
-#define FILE_SIZE_MAX (4u << 20)
 
 /* What conf_load() gives out. */
 struct owned {
@@ -85,53 +83,6 @@ conf_values_release(struct conf *conf)
 	free(conf->rules);
 }
 
-void
-conf_rule_release(struct conf_rule *rule)
-{
-	free(rule->match);
-}
-
-/* The whole file with a NUL behind it. LARDER_ABSENT, LARDER_ACCESS,
- * LARDER_INVALID with an error added; LARDER_NOMEM. */
-static int
-read_file(
-    const char *file, char **out, size_t *size, struct conf_errors *errors)
-{
-	FILE *in = fopen(file, "re");
-	char *text = malloc(FILE_SIZE_MAX + 1);
-	int rc = 0;
-
-	errno = in ? 0 : errno;
-	*size = in && text ? fread(text, 1, FILE_SIZE_MAX, in) : 0;
-	if (text == NULL)
-		rc = LARDER_NOMEM;
-	else if (in == NULL || ferror(in))
-		rc = errno == ENOENT   ? LARDER_ABSENT
-		     : errno == EACCES ? LARDER_ACCESS
-				       : LARDER_INVALID;
-	if (rc < 0 || rc == LARDER_ABSENT) {
-		if (rc != LARDER_NOMEM)
-			errors_add(errors, 0,
-			    "%s; name a file that can be "
-			    "read, with -c",
-			    strerrordesc_np(errno));
-	} else if (*size == FILE_SIZE_MAX) {
-		errors_add(errors, 0,
-		    "too large; a configuration has a few "
-		    "kilobytes");
-		rc = LARDER_INVALID;
-	}
-	if (in)
-		fclose(in);
-	if (rc != 0) {
-		free(text);
-		return rc;
-	}
-	text[*size] = '\0';
-	*out = text;
-	return 0;
-}
-
 static unsigned
 processors(void)
 {
@@ -175,17 +126,11 @@ check_whole(struct conf *conf, const char *text, const int *lines,
 }
 
 static int
-load_text(
-    char *text, size_t size, struct conf *conf, struct conf_errors *errors)
+load_text(char *text, struct conf *conf, struct conf_errors *errors)
 {
-	struct scan_fault fault;
 	int *lines = calloc(conf_options_count, sizeof(*lines));
 	int rc = lines ? 0 : LARDER_NOMEM;
 
-	if (rc == 0 && text)
-		rc = scan_prepare(text, size, &fault);
-	if (rc == LARDER_INVALID)
-		errors_add(errors, fault.line, "%s", fault.text);
 	if (rc == 0)
 		rc = parse_text(text, errors, lines, conf);
 	if (rc == 0)
@@ -200,16 +145,15 @@ conf_load(const char *file, struct conf **out, char **why)
 	struct conf_errors errors = {0};
 	struct conf *conf = NULL;
 	char *text = NULL;
-	size_t size = 0;
 	int rc;
 
 	*out = NULL;
 	*why = NULL;
 	rc = conf_new(&conf);
 	if (rc == 0 && file)
-		rc = read_file(file, &text, &size, &errors);
+		rc = include_load(file, &errors, &text);
 	if (rc == 0)
-		rc = load_text(text, size, conf, &errors);
+		rc = load_text(text, conf, &errors);
 	if (rc == 0 && file && (conf->file = strdup(file)) == NULL)
 		rc = LARDER_NOMEM;
 	if (rc != 0) {

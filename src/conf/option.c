@@ -17,6 +17,9 @@
 	.offset_count = offsetof(struct conf, field##_count)
 #define IN_SITE(field) .offset = offsetof(struct conf_site, field)
 #define IN_RULE(field) .offset = offsetof(struct conf_rule, field)
+#define IN_RULE_LIST(field)                          \
+	.offset = offsetof(struct conf_rule, field), \
+	.offset_count = offsetof(struct conf_rule, field##_count)
 
 const struct conf_option conf_options[] = {
     {"root", "listen", &conf_type_listen,
@@ -116,8 +119,37 @@ const struct conf_option conf_options[] = {
     {"rule", "match", &conf_type_pattern, NULL, IN_RULE(match),
 	.text = "A glob over \"host/path\": * any bytes, ? one, [a-z] a "
 		"class."},
+    {"rule", "never", &conf_type_flag, "false", IN_RULE(never),
+	.text = "What matches is not stored, nor answered from the store."},
+    {"rule", "revalidate", &conf_type_flag, "false", IN_RULE(revalidate),
+	.text = "The origin is asked each time whether what is stored still "
+		"holds, and nothing stale stands in for it."},
     {"rule", "immutable", &conf_type_flag, "false", IN_RULE(immutable),
 	.text = "What matches never changes and is not asked about again."},
+    {"rule", "min_fresh", &conf_type_time, "", SEC, 3650 * DAY,
+	IN_RULE(min_fresh), .may_be_empty = true,
+	.text = "A 200 is fresh for this long at least, whatever lifetime the "
+		"origin gives it; \"\": as the origin says."},
+    {"rule", "max_fresh", &conf_type_time, "", SEC, 3650 * DAY,
+	IN_RULE(max_fresh), .may_be_empty = true,
+	.text = "Fresh for this long at most; \"\": as the origin says."},
+    {"rule", "ignore_query", &conf_type_flag, "false", IN_RULE(ignore_query),
+	.text = "URLs that differ behind their \"?\" alone are one. The "
+		"origin gets the query of whoever comes first, and all others "
+		"get its answer: only for origins that ignore it. Only a 200 "
+		"is stored."},
+    {"rule", "strip", &conf_type_fields, "", IN_RULE_LIST(strip),
+	.may_be_empty = true,
+	.text = "Fields that responses lose, in the store and towards "
+		"clients; none that caching or framing goes by."},
+    {"rule", "tag", &conf_type_tags, "", IN_RULE_LIST(tags),
+	.may_be_empty = true,
+	.text = "What is stored gets these tags, for larderctl purge --tag."},
+    {"rule", "force", &conf_type_force, "", .may_be_empty = true,
+	.text = "What the other options of this rule override besides: "
+		"\"no-store\", \"no-cache\" and \"private\" of responses, and "
+		"\"authorization\": that what a request with credentials got "
+		"is for all."},
     {"rule", "ignore_reload", &conf_type_flag, "false", IN_RULE(ignore_reload),
 	.text = "A client's reload (no-cache, max-age) is answered from the "
 		"store like any other request."},

@@ -31,7 +31,8 @@ struct conf_type {
 extern const struct conf_type conf_type_listen, conf_type_cidrs,
     conf_type_ports, conf_type_number, conf_type_size, conf_type_time,
     conf_type_flag, conf_type_path, conf_type_log_level, conf_type_log_format,
-    conf_type_targeted, conf_type_origin, conf_type_pattern;
+    conf_type_targeted, conf_type_origin, conf_type_pattern, conf_type_fields,
+    conf_type_tags, conf_type_force;
 
 struct conf_option {
 	const char *section; /* "root": at the top level */
@@ -41,7 +42,7 @@ struct conf_option {
 	uint64_t min, max;    /* of numbers, sizes (bytes), times (ms) */
 	size_t offset;	      /* of the value in its struct */
 	size_t offset_count;  /* lists: of how many there are */
-	bool may_be_empty;    /* lists, paths */
+	bool may_be_empty;    /* lists, paths; times: 0 is written "" */
 	const char *text;     /* what it is for, for the manual page */
 };
 
@@ -65,6 +66,8 @@ int conf_new(struct conf **out);
 /* What the values of one hold; not the struct itself. */
 void conf_site_release(struct conf_site *site);
 void conf_rule_release(struct conf_rule *rule);
+/* What in it excludes something else in it, behind "this rule "; or NULL. */
+const char *conf_rule_fault(const struct conf_rule *rule);
 void conf_values_release(struct conf *conf);
 
 /* "host[:port]" or "*" of a site into host and port. */

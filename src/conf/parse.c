@@ -22,6 +22,7 @@
 #define SECTION_OPTIONS_MAX 16u
 #define SITES_MAX	    4096u
 #define WORDS_MAX	    32u
+#define WHERE_MAX	    256u
 
 /* What the callbacks, which get no argument of ours, work on. libconfuse's
  * scanner has global state anyway: `parsing` guards both. */
@@ -39,6 +40,8 @@ static struct {
 		int port, line;
 	} * sites;
 	unsigned sites_count;
+	int *rules; /* where each of them stands */
+	unsigned rules_count;
 } now;
 
 /* ---- callbacks -------------------------------------------------------- */
@@ -145,6 +148,7 @@ static bool
 given_twice(cfg_t *cfg, const cfg_opt_t *opt, const struct conf_option *o)
 {
 	int *line = &now.line[o - conf_options];
+	char where[WHERE_MAX];
 	bool more = o->type->list && opt->nvalues > 1;
 	int before = *line;
 
@@ -152,8 +156,8 @@ given_twice(cfg_t *cfg, const cfg_opt_t *opt, const struct conf_option *o)
 	if (before == 0 || more)
 		return false;
 	errors_add(now.errors, cfg->line,
-	    "option '%s' was given on line %d already; keep one of them",
-	    o->name, before);
+	    "option '%s' was given on %s already; keep one of them", o->name,
+	    errors_where(now.errors, before, cfg->line, where, sizeof(where)));
 	return true;
 }
 
@@ -224,8 +228,15 @@ end_section(const char *section, const char *title, int line)
 static int
 on_rule(cfg_t *cfg, cfg_opt_t *opt)
 {
+	int line = scan_line_of(now.text, cfg->line, "rule");
+	int *grown = conf_grow(now.rules, now.rules_count, sizeof(*grown));
+
 	(void)opt;
-	end_section("rule", NULL, scan_line_of(now.text, cfg->line, "rule"));
+	end_section("rule", NULL, line);
+	if (grown == NULL)
+		return 0;
+	now.rules = grown;
+	grown[now.rules_count++] = line;
 	return 0;
 }
 
@@ -233,7 +244,7 @@ static void
 note_site(const char *title, int line)
 {
 	struct conf_site site = {0};
-	char why[CONF_WHY_MAX];
+	char why[CONF_WHY_MAX], where[WHERE_MAX];
 	void *grown;
 	int rc = conf_site_title(title, &site, why);
 
@@ -244,9 +255,11 @@ note_site(const char *title, int line)
 		if (strcmp(now.sites[i].host, site.host) == 0 &&
 		    now.sites[i].port == site.port)
 			errors_add(now.errors, line,
-			    "site \"%s\" was given on line %d already; keep "
-			    "one of them",
-			    title, now.sites[i].line);
+			    "site \"%s\" was given on %s already; keep one "
+			    "of them",
+			    title,
+			    errors_where(now.errors, now.sites[i].line, line,
+				where, sizeof(where)));
 	if (rc < 0 || now.sites_count == SITES_MAX)
 		return;
 	grown = conf_grow(now.sites, now.sites_count, sizeof(*now.sites));
@@ -336,6 +349,14 @@ grammar(void)
 /* ---- the parse -------------------------------------------------------- */
 
 static void
+forget_rules(void)
+{
+	free(now.rules);
+	now.rules = NULL;
+	now.rules_count = 0;
+}
+
+static void
 forget_sites(void)
 {
 	for (unsigned i = 0; i < now.sites_count; i++)
@@ -360,6 +381,7 @@ parse_once(const char *text, int *lines)
 	now.ended = false;
 	memset(lines, 0, conf_options_count * sizeof(*lines));
 	errors_restart(now.errors);
+	forget_rules();
 	cfg_set_error_function(cfg, on_error);
 	if (cfg_parse_buf(cfg, text) != CFG_SUCCESS && !now.unknown[0] &&
 	    !now.ended)
@@ -368,6 +390,26 @@ parse_once(const char *text, int *lines)
 		    "larder.conf's own comments");
 	forget_sites();
 	return cfg;
+}
+
+/* Where each rule stands; which of two wishes that exclude each other is meant,
+ * nobody knows. */
+static int
+place_rules(struct conf *conf)
+{
+	for (unsigned i = 0; i < conf->rules_count; i++) {
+		struct conf_rule *rule = &conf->rules[i];
+		const char *file, *wrong = conf_rule_fault(rule);
+		int line = i < now.rules_count ? now.rules[i] : 0;
+
+		if (wrong != NULL)
+			errors_add(now.errors, line, "this rule %s", wrong);
+		errors_find(now.errors, line, &file, &rule->line);
+		rule->file = strdup(file ? file : "");
+		if (rule->file == NULL)
+			return LARDER_NOMEM;
+	}
+	return now.errors->count ? LARDER_INVALID : 0;
 }
 
 int
@@ -389,10 +431,11 @@ parse_text(
 	if (cfg)
 		rc = errors->count ? LARDER_INVALID
 				   : take_all(cfg, conf, errors, lines);
-	if (rc == 0 && errors->count)
-		rc = LARDER_INVALID;
+	if (rc == 0)
+		rc = place_rules(conf);
 	if (cfg)
 		cfg_free(cfg);
+	forget_rules();
 	now.text = NULL;
 	pthread_mutex_unlock(&parsing);
 	return rc;

@@ -2,7 +2,8 @@
  * libconfuse 3.3 counts a line too many behind each comment in slashes and
  * stars, takes a comment in a list for a value, drops a bare "*" or "+"
  * silently, and accepts a section that the end of the file cuts off. All of
- * these are caught here; the grammar itself stays libconfuse's.
+ * these are caught here, and its include() is found (see include.c); the
+ * grammar itself stays libconfuse's.
  */
 #include "conf/scan.h"
 
@@ -236,6 +237,53 @@ skip_braces(const char *p)
 		p = skip_white(skip_token(p));
 	} while (*p && depth > 0);
 	return p;
+}
+
+/* The word is there, outside of quotes: is it a statement? */
+static void
+read_include(const char *p, int depth, struct scan_include *out)
+{
+	const char *string, *end;
+	size_t n;
+
+	out->from = p;
+	out->wrong = depth > 0 ? "include stands in a section; write it "
+				 "outside of any"
+			       : "write include(\"/path/of/a/file\")";
+	p = skip_white(skip_token(p));
+	string = *p == '(' ? skip_white(p + 1) : p;
+	end = *string == '"' || *string == '\'' ? end_of_string(string) : NULL;
+	if (*p != '(' || end == NULL || *skip_white(end) != ')')
+		return;
+	out->to = skip_white(end) + 1;
+	n = (size_t)(end - string) - 2;
+	if (depth > 0)
+		return;
+	if (n == 0 || n >= sizeof(out->name) || memchr(string, '\\', n + 1)) {
+		out->wrong = "write a path without quoting in it";
+		return;
+	}
+	memcpy(out->name, string + 1, n);
+	out->name[n] = '\0';
+	out->wrong = NULL;
+}
+
+bool
+scan_include(const char *text, struct scan_include *out)
+{
+	int depth = 0;
+
+	for (const char *p = text; *p; p = skip_token(p)) {
+		const char *end = is_word(*p) ? match_word(p, "include") : NULL;
+
+		depth += (*p == '{') - (*p == '}');
+		if (end != NULL && *skip_white(end) != '=' &&
+		    *skip_white(end) != '+') {
+			read_include(p, depth, out);
+			return true;
+		}
+	}
+	return false;
 }
 
 bool

@@ -20,6 +20,15 @@ struct scan_fault {
  */
 int scan_prepare(char *text, size_t n, struct scan_fault *fault);
 
+/* include("name"), in a prepared text. */
+struct scan_include {
+	const char *from, *to; /* the statement */
+	const char *wrong;     /* what would have been right; or NULL: */
+	char name[1024];
+};
+/* The first one; false: there is none. */
+bool scan_include(const char *text, struct scan_include *out);
+
 /* Blanks the statement that starts with name on that line; false: it is not
  * there. */
 bool scan_drop(char *text, int line, const char *name);

@@ -239,6 +239,10 @@ set_time(const struct conf_option *o, void *base, const char *value,
 	const char *advice;
 	int64_t ms;
 
+	if (o->may_be_empty && value[0] == '\0') {
+		*FIELD(int64_t, base, o) = 0;
+		return 0;
+	}
 	if (conf_parse_time(value, &ms, &advice) < 0)
 		return refuse(why, "%s", advice);
 	if (ms < (int64_t)o->min || ms > (int64_t)o->max)
@@ -252,10 +256,12 @@ set_time(const struct conf_option *o, void *base, const char *value,
 static void
 put_time(const struct conf_option *o, const void *base, unsigned i, FILE *out)
 {
+	int64_t ms = *FIELD_OF(int64_t, base, o);
 	char text[CONF_VALUE_TEXT];
 
 	(void)i;
-	put_quoted(conf_format_time(*FIELD_OF(int64_t, base, o), text), out);
+	put_quoted(
+	    o->may_be_empty && ms == 0 ? "" : conf_format_time(ms, text), out);
 }
 
 const struct conf_type conf_type_number = {false, set_number, put_number, NULL};

@@ -28,6 +28,7 @@ acl_allows_destination(const struct conf *conf, struct proxy *proxy,
 	if (proxy_is_self(proxy, address))
 		return false;
 	return is_site || !addr_is_special(address) ||
+	       proxy_is_probe(proxy, address) ||
 	       contains(conf->destinations, conf->destinations_count, address);
 }
 

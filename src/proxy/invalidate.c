@@ -2,6 +2,7 @@
  * What a change of a resource makes invalid in the store and in flight (RFC
  * 9111 4.4): its own URL, and those that the answer names, of the same origin.
  */
+#include "cache/key.h"
 #include "cache/validate.h"
 #include "proxy/fetch.h"
 #include "proxy/policy.h"
@@ -23,7 +24,10 @@ invalidate_reference(struct fetch *f, enum http_field_id id)
 	    http_target_resolve(&f->target, value, &f->arena, &target) < 0 ||
 	    !http_target_same_origin(&f->target, &target))
 		return;
-	key = policy_key(f->conf, f->site, &target, &f->arena);
+	key = cache_key(&target, &f->arena);
+	if (key.p != NULL)
+		key = policy_key(f->conf, f->site, policy_rule(f->conf, key),
+		    &target, &f->arena);
 	if (key.p != NULL)
 		invalidate_key(f, key);
 }

@@ -2,9 +2,46 @@
 
 #include "cache/key.h"
 
+/* They are the same bits. */
+_Static_assert(
+    (int)CONF_FORCE_NO_STORE == (int)CACHE_FORCE_NO_STORE &&
+	(int)CONF_FORCE_NO_CACHE == (int)CACHE_FORCE_NO_CACHE &&
+	(int)CONF_FORCE_PRIVATE == (int)CACHE_FORCE_PRIVATE &&
+	(int)CONF_FORCE_AUTHORIZATION == (int)CACHE_FORCE_AUTHORIZATION,
+    "what rules force");
+
 const struct conf_rule *
+policy_rule(const struct conf *conf, struct bytes url)
+{
+	for (unsigned i = 0; i < conf->rules_count; i++)
+		if (cache_key_glob(bytes_str(conf->rules[i].match), url))
+			return &conf->rules[i];
+	return NULL;
+}
+
+static void
+apply(const struct conf_rule *rule, struct cache_policy *out)
+{
+	out->never = rule->never;
+	out->revalidate = rule->revalidate;
+	out->immutable = rule->immutable;
+	/* A part of a second is one: 0 would be none. */
+	out->min_fresh = (rule->min_fresh + 999) / 1000;
+	out->max_fresh = (rule->max_fresh + 999) / 1000;
+	out->ignore_query = rule->ignore_query;
+	out->ignore_reload = rule->ignore_reload;
+	out->fetch_whole = rule->fetch_whole;
+	out->compress = rule->compress;
+	out->force = rule->force;
+	out->strip = rule->strip;
+	out->strip_count = rule->strip_count;
+	out->tags = rule->tags;
+	out->tags_count = rule->tags_count;
+}
+
+void
 policy_make(const struct conf *conf, const struct conf_site *site,
-    struct bytes key, struct cache_policy *out)
+    const struct conf_rule *rule, struct cache_policy *out)
 {
 	*out = (struct cache_policy){
 	    .stale_if_error = conf->stale_if_error / 1000,
@@ -18,18 +55,8 @@ policy_make(const struct conf *conf, const struct conf_site *site,
 	    .override_fields = site == NULL || site->override_fields,
 	    .compress = true,
 	};
-	for (unsigned i = 0; i < conf->rules_count; i++) {
-		const struct conf_rule *rule = &conf->rules[i];
-
-		if (!cache_key_glob(bytes_str(rule->match), key))
-			continue;
-		out->immutable = rule->immutable;
-		out->ignore_reload = rule->ignore_reload;
-		out->fetch_whole = rule->fetch_whole;
-		out->compress = rule->compress;
-		return rule;
-	}
-	return NULL;
+	if (rule != NULL)
+		apply(rule, out);
 }
 
 static bool
@@ -42,11 +69,14 @@ is_origin_of(const struct conf_site *site, const struct http_target *target)
 
 struct bytes
 policy_key(const struct conf *conf, const struct conf_site *site,
-    const struct http_target *target, struct arena *arena)
+    const struct conf_rule *rule, const struct http_target *target,
+    struct arena *arena)
 {
 	struct bytes key = cache_key(target, arena);
 	const struct conf_site *other;
 
+	if (rule != NULL && rule->ignore_query)
+		key = cache_key_without_query(key);
 	if (key.p == NULL || site != NULL)
 		return key;
 	other = conf_site_for(conf, target->host, target->port);

@@ -9,18 +9,23 @@
 #include "conf/conf.h"
 #include "http/target.h"
 
-/* site: whose request it is, NULL for a forward one. Returns the rule that
- * holds for the key, the first that matches, or NULL. */
-const struct conf_rule *policy_make(const struct conf *conf,
-    const struct conf_site *site, struct bytes key, struct cache_policy *out);
+/* The rule that holds for a URL, as cache_key() writes it: the first that
+ * matches; or NULL. */
+const struct conf_rule *policy_rule(const struct conf *conf, struct bytes url);
+
+/* site: whose request it is, NULL for a forward one; rule: may be NULL. What is
+ * in *out lives as long as conf. */
+void policy_make(const struct conf *conf, const struct conf_site *site,
+    const struct conf_rule *rule, struct cache_policy *out);
 
 /*
  * The key of a request. What a site answered and what was got forward for the
  * same URL are two things, unless they come from the same origin: where a site
  * "*" stands, anybody could else have that store what others get forward.
- * site: as above. p == NULL: no memory.
+ * site and rule: as above. p == NULL: no memory.
  */
 struct bytes policy_key(const struct conf *conf, const struct conf_site *site,
-    const struct http_target *target, struct arena *arena);
+    const struct conf_rule *rule, const struct http_target *target,
+    struct arena *arena);
 
 #endif

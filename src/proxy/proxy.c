@@ -14,12 +14,14 @@
 #include <unistd.h>
 
 #include "larder/check.h"
+#include "larder/clock.h"
 #include "larder/log.h"
 #include "proxy/access.h"
 #include "proxy/flight.h"
 #include "proxy/guard.h"
 #include "proxy/orders.h"
 #include "proxy/proxy.h"
+#include "proxy/recent.h"
 #include "proxy/sockets.h"
 #include "proxy/worker.h"
 
@@ -29,6 +31,9 @@ struct proxy {
 	struct flights *flights;
 	struct guard *guard;
 	struct access_log *log;
+	struct recent *recent;
+	_Atomic uint16_t probe_port;
+	_Atomic int64_t probe_until;
 	char id[17];
 	unsigned worker_count;
 	struct worker **workers;
@@ -61,6 +66,33 @@ struct access_log *
 proxy_access_log(struct proxy *proxy)
 {
 	return proxy->log;
+}
+
+struct recent *
+proxy_recent(struct proxy *proxy)
+{
+	return proxy->recent;
+}
+
+void
+proxy_admit_probe(struct proxy *proxy, uint16_t port, int64_t until)
+{
+	proxy->probe_port = 0;
+	proxy->probe_until = until;
+	proxy->probe_port = port;
+}
+
+bool
+proxy_is_probe(struct proxy *proxy, const union addr *address)
+{
+	static const struct bytes loopback = {"127.0.0.1", 9};
+	uint16_t port = proxy->probe_port;
+	union addr probe;
+
+	return port != 0 && addr_port(address) == port &&
+	       clock_mono_ms() < proxy->probe_until &&
+	       addr_parse_ip(loopback, port, &probe) == 0 &&
+	       addr_equal(&probe, address, true);
 }
 
 struct tls_context *
@@ -186,6 +218,7 @@ proxy_open(struct proxy **out, struct conf *conf, struct store *store,
 	if ((err = tls_context_new(&p->tls, why, why_size)) < 0 ||
 	    (err = flights_new(&p->flights)) < 0 ||
 	    (err = guard_new(&p->guard, conf->workers)) < 0 ||
+	    (err = recent_new(&p->recent)) < 0 ||
 	    (err = access_log_open(&p->log, conf->access_log,
 		 conf->access_log_format, why, why_size)) < 0 ||
 	    (err = make_workers(p, why, why_size)) < 0 ||
@@ -354,6 +387,7 @@ proxy_free(struct proxy **proxy)
 		access_log_close(&p->log);
 	flights_free(&p->flights);
 	guard_free(&p->guard);
+	recent_free(&p->recent);
 	if (p->tls != NULL)
 		tls_context_free(&p->tls);
 	if (p->conf != NULL) {

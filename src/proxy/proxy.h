@@ -13,6 +13,7 @@
 #include "larder/store.h"
 
 struct proxy;
+struct recent;
 
 /* Binds every address, opens the access log, makes the workers; nothing runs
  * yet. On failure a sentence in why. Takes a reference on conf; the store must
@@ -46,6 +47,16 @@ void proxy_stats(const struct proxy *proxy, uint64_t out[STAT_COUNT]);
 /* Right now: client connections open, and fetches in flight. */
 void proxy_gauges(
     const struct proxy *proxy, uint64_t *connections, uint64_t *flights);
+
+/* What is asked for right now. */
+struct recent *proxy_recent(struct proxy *proxy);
+
+/*
+ * `larderctl doctor` is its own origin for a moment: requests may go to this
+ * port of 127.0.0.1 until then (clock_mono_ms()), whatever access.destinations
+ * says, unless it is larder's own. Port 0: no more.
+ */
+void proxy_admit_probe(struct proxy *proxy, uint16_t port, int64_t until);
 
 struct conf *proxy_conf(struct proxy *proxy); /* a new reference */
 

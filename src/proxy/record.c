@@ -7,6 +7,8 @@
 #include "proxy/client.h"
 #include "proxy/exchange.h"
 #include "proxy/fetch.h"
+#include "proxy/proxy.h"
+#include "proxy/recent.h"
 #include "proxy/tunnel.h"
 
 static struct bytes
@@ -30,6 +32,12 @@ content_type(const struct exchange *x)
 	return bytes_of(NULL, 0);
 }
 
+static struct bytes
+url_of(const struct exchange *x)
+{
+	return x->key.n ? cache_key_url(x->key) : x->head.target;
+}
+
 static void
 log_access(struct exchange *x)
 {
@@ -47,7 +55,7 @@ log_access(struct exchange *x)
 	    .status = x->status,
 	    .bytes = x->sent,
 	    .method = x->head.method_text,
-	    .url = x->key.n ? cache_key_url(x->key) : x->head.target,
+	    .url = url_of(x),
 	    .site = x->site != NULL,
 	    .peer = x->peer,
 	    .type = content_type(x),
@@ -55,6 +63,27 @@ log_access(struct exchange *x)
 	    .agent = http_value(&x->head, HTTP_F_USER_AGENT),
 	};
 	access_log_write(log, &r);
+}
+
+/* For who looks at it right now. */
+static void
+note_recent(struct exchange *x)
+{
+	struct recent *recent = proxy_recent(x->w->proxy);
+	int64_t now = loop_mono_ms(x->w->loop);
+	struct bytes names[RECENT_TABLES];
+	char client[ADDR_TEXT];
+
+	if (!recent_is_watched(recent, now))
+		return;
+	names[RECENT_HOSTS] = x->target.host;
+	names[RECENT_URLS] = url_of(x);
+	names[RECENT_CLIENTS] =
+	    bytes_str(addr_format_host(&x->client->peer, client));
+	recent_note(recent, names,
+	    x->result == RESULT_HIT || x->result == RESULT_MEM_HIT ||
+		x->result == RESULT_REFRESH_UNMODIFIED,
+	    x->sent, now);
 }
 
 static enum stats_counter
@@ -102,6 +131,7 @@ static void
 finish(struct exchange *x)
 {
 	log_access(x);
+	note_recent(x);
 	count(x);
 	if (x->tunnel != NULL)
 		tunnel_cancel(x->tunnel);

@@ -2,6 +2,7 @@
  * From the origin's head to the flight's result: what is stored, what is
  * shared, and what a 304 means (RFC 9111 3, 4.3, 4.4).
  */
+#include "cache/fresh.h"
 #include "cache/validate.h"
 #include "http/list.h"
 #include "larder/check.h"
@@ -367,6 +368,7 @@ is_doubtful(const struct fetch *f)
 void
 reply_on_head(struct fetch *f)
 {
+	cache_strip(&f->response, &f->policy);
 	if (f->response.status == 407) {
 		/* RFC 9110 15.5.8: of a proxy alone, and we sent nobody else's
 		 * credentials there, nor shall a client send ours. */

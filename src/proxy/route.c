@@ -105,6 +105,7 @@ check_request(struct exchange *x)
 enum step
 route_step(struct exchange *x)
 {
+	const struct conf_rule *rule;
 	enum step next;
 
 	if (x->tunnel != NULL)
@@ -129,10 +130,10 @@ route_step(struct exchange *x)
 		return answer_plain(x, 200, ALLOWED, bytes_of(NULL, 0));
 	if (x->target.form == HTTP_FORM_ORIGIN)
 		next = find_site(x);
-	else
-		x->key = policy_key(x->conf, NULL, &x->target, &x->arena);
+	rule = policy_rule(x->conf, x->key);
+	x->key = policy_key(x->conf, x->site, rule, &x->target, &x->arena);
 	cache_request_init(&x->request, &x->head);
-	policy_make(x->conf, x->site, x->key, &x->policy);
+	policy_make(x->conf, x->site, rule, &x->policy);
 	if (x->key.p == NULL ||
 	    cache_coding_ask(&x->request, &x->policy, false, &x->arena) < 0)
 		return answer_own(x, 431, "no-memory",

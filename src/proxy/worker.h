@@ -117,5 +117,7 @@ struct tls_context *proxy_tls(struct proxy *proxy);
 const char *proxy_id(struct proxy *proxy);
 /* Does this address lead back to a socket of our own? */
 bool proxy_is_self(struct proxy *proxy, const union addr *address);
+/* See proxy_admit_probe(). */
+bool proxy_is_probe(struct proxy *proxy, const union addr *address);
 
 #endif

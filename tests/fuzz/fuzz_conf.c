@@ -27,7 +27,16 @@ round_trip(char *text, size_t n)
 	check(conf_options_count <= sizeof(lines) / sizeof(lines[0]));
 	check(conf_new(&conf) == 0);
 	if (scan_prepare(text, n, &fault) == 0) {
-		int rc = parse_text(text, &errors, lines, conf);
+		struct scan_include found;
+		const char *at = text;
+		int rc;
+
+		while (scan_include(at, &found) && found.wrong == NULL) {
+			check(found.from >= at && found.to > found.from &&
+			      found.to <= text + n && found.name[0] != '\0');
+			at = found.to;
+		}
+		rc = parse_text(text, &errors, lines, conf);
 
 		/* It says so, and it says what. */
 		check((rc == 0) == (errors.count == 0));

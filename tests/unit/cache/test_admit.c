@@ -22,6 +22,24 @@ static const struct cache_policy targeted = {
 static const struct cache_policy immutable = {
     .heuristic_percent = 10, .heuristic_max = GUESS_MAX, .immutable = true};
 
+#define RULE .heuristic_percent = 10, .heuristic_max = GUESS_MAX
+static const struct cache_policy at_least = {RULE, .min_fresh = 600};
+static const struct cache_policy at_most = {RULE, .max_fresh = 600};
+static const struct cache_policy between = {
+    RULE, .min_fresh = 300, .max_fresh = 600};
+static const struct cache_policy asked = {RULE, .revalidate = true};
+static const struct cache_policy never = {RULE, .never = true};
+static const struct cache_policy queryless = {
+    RULE, .min_fresh = 600, .ignore_query = true};
+static const struct cache_policy no_store = {
+    RULE, .min_fresh = 600, .force = CACHE_FORCE_NO_STORE};
+static const struct cache_policy no_cache = {
+    RULE, .min_fresh = 600, .force = CACHE_FORCE_NO_CACHE};
+static const struct cache_policy private = {
+    RULE, .min_fresh = 600, .force = CACHE_FORCE_PRIVATE};
+static const struct cache_policy authorization = {
+    RULE, .min_fresh = 600, .force = CACHE_FORCE_AUTHORIZATION};
+
 static const struct cache_policy strict = {.heuristic_percent = 10,
     .heuristic_max = GUESS_MAX,
     .strict_cookies = true};
@@ -122,10 +140,29 @@ static const struct {
     {DATE "Expires: " IN_HOUR "\r\nCDN-Cache-Control: public\r\n", 0, 2, 0,
 	&targeted},
     /* a rule */
-    {DATE CC("max-age=60, no-cache"), YEAR + 2, 2, CACHE_IMMUTABLE, &immutable},
-    {DATE LM, YEAR + 2, 2, CACHE_IMMUTABLE, &immutable},
-    {DATE CC("max-age=60") "Age: 100\r\n", YEAR + 102, 102, CACHE_IMMUTABLE,
-	&immutable},
+    {DATE CC("max-age=60, no-cache"), YEAR + 2, 2,
+	CACHE_IMMUTABLE | CACHE_BY_RULE, &immutable},
+    {DATE LM, YEAR + 2, 2, CACHE_IMMUTABLE | CACHE_BY_RULE, &immutable},
+    {DATE CC("max-age=60") "Age: 100\r\n", YEAR + 102, 102,
+	CACHE_IMMUTABLE | CACHE_BY_RULE, &immutable},
+    {DATE, 602, 2, CACHE_BY_RULE, &at_least},
+    {DATE LM, 8640, 2, CACHE_HEURISTIC, &at_least},
+    {DATE CC("max-age=60"), 602, 2, CACHE_BY_RULE, &at_least},
+    {DATE CC("max-age=60") "Age: 100\r\n", 702, 102, CACHE_BY_RULE, &at_least},
+    {DATE CC("max-age=700"), 700, 2, 0, &at_least},
+    {DATE "Expires: 0\r\n", 602, 2, CACHE_BY_RULE, &at_least},
+    {DATE CC("max-age=60, no-cache"), 602, 2,
+	CACHE_ALWAYS_REVALIDATE | CACHE_BY_RULE, &at_least},
+    {DATE CC("max-age=60, no-cache"), 602, 2, CACHE_BY_RULE, &no_cache},
+    {DATE CC("max-age=60"), 60, 2, 0, &at_most},
+    {DATE CC("max-age=7000"), 602, 2, CACHE_BY_RULE, &at_most},
+    {DATE CC("max-age=7000") "Age: 100\r\n", 702, 102, CACHE_BY_RULE, &at_most},
+    {DATE LM, 602, 2, CACHE_HEURISTIC | CACHE_BY_RULE, &at_most},
+    {DATE CC("max-age=60"), 302, 2, CACHE_BY_RULE, &between},
+    {DATE CC("max-age=400"), 400, 2, 0, &between},
+    {DATE CC("max-age=4000"), 602, 2, CACHE_BY_RULE, &between},
+    {DATE CC("max-age=4000"), 4000, 2, CACHE_ALWAYS_REVALIDATE | CACHE_BY_RULE,
+	&asked},
 };
 
 static void
@@ -304,6 +341,31 @@ static const struct {
     {"GET", "", 200, CC("no-store"), false, &immutable},
     {"GET", "", 200, CC("private"), false, &immutable},
     {"GET", "", 206, "", false, &immutable},
+    {"GET", "", 200, "", true, &at_least},
+    {"GET", "", 404, "", false, &at_least},
+    {"GET", "", 200, CC("max-age=0"), true, &at_least},
+    {"GET", "", 200, CC("no-store"), false, &at_least},
+    {"GET", "", 200, CC("private"), false, &at_least},
+    {"GET", "Authorization: a\r\n", 200, CC("max-age=60"), false, &at_least},
+    {"GET", "", 200, "Set-Cookie: a=b\r\n", false, &at_least},
+    {"GET", "", 200, CC("max-age=60"), false, &asked},
+    {"GET", "", 200, CC("max-age=60") ETAG, true, &asked},
+    {"GET", "", 200, CC("no-store") ETAG, false, &asked},
+    {"GET", "", 200, CC("max-age=60"), false, &never},
+    {"GET", "", 200, CC("max-age=60"), true, &queryless},
+    {"GET", "", 404, CC("max-age=60"), false, &queryless},
+    {"GET", "", 301, CC("max-age=60"), false, &queryless},
+    {"GET", "", 200, CC("private"), false, &queryless},
+    /* force says which, and no other */
+    {"GET", "", 200, CC("no-store"), true, &no_store},
+    {"GET", "", 200, CC("private"), false, &no_store},
+    {"GET", "", 200, CC("private"), true, &private},
+    {"GET", "", 200, CC("private, no-store"), false, &private},
+    {"GET", "Authorization: a\r\n", 200, CC("max-age=60"), true,
+	&authorization},
+    {"GET", "Authorization: a\r\n", 200, CC("private"), false, &authorization},
+    {"GET", "Authorization: a\r\n", 200, CC("max-age=60"), false, &private},
+    {"GET", CC("no-store"), 200, CC("max-age=60"), false, &no_store},
     /* RFC 9213 */
     {"GET", "", 200, CC("no-store") "CDN-Cache-Control: max-age=9\r\n", true,
 	&targeted},

@@ -20,7 +20,8 @@ meta_comes_back_or_is_damaged(void **state)
 	    .stale_if_error = 0,
 	    .last_modified = 784111777,
 	    .etag = BYTES("W/\"a\""),
-	    .last_modified_text = BYTES("Sun, 06 Nov 1994 08:49:37 GMT")};
+	    .last_modified_text = BYTES("Sun, 06 Nov 1994 08:49:37 GMT"),
+	    .tags = BYTES("one two")};
 	struct cache_meta again;
 	struct bytes b;
 	struct arena a;
@@ -29,7 +30,7 @@ meta_comes_back_or_is_damaged(void **state)
 	(void)state;
 	arena_init(&a, 1 << 12);
 	b = cache_meta_encode(&m, &a);
-	assert_int_equal(b.n, 80 + 5 + 29);
+	assert_int_equal(b.n, 80 + 5 + 29 + 7);
 	assert_int_equal(cache_meta_decode(b, &again), 0);
 	assert_int_equal(again.status, 200);
 	assert_int_equal(again.flags, m.flags);
@@ -43,6 +44,7 @@ meta_comes_back_or_is_damaged(void **state)
 	assert_int_equal(again.last_modified, 784111777);
 	assert_true(bytes_eq(again.etag, m.etag));
 	assert_true(bytes_eq(again.last_modified_text, m.last_modified_text));
+	assert_true(bytes_eq(again.tags, m.tags));
 	/* Every other length is told. */
 	for (size_t n = 0; n < b.n; n++)
 		assert_int_equal(

@@ -147,7 +147,13 @@ static const char full[] =
     "site \"[::1]:81\" { origin = \"http://[fc00::2]:82\" }\n"
     "site \"*\" { origin = \"http://other\" }\n"
     "rule { match = \"*/debian/pool/*\" immutable = true }\n"
-    "rule { match = \"a/*\" }\n";
+    "rule { match = \"a/*\" }\n"
+    "rule {\n"
+    "  match = \"b/*\" min_fresh = 1h max_fresh = \"1d\" ignore_query = true\n"
+    "  strip = {\"Set-Cookie\", X-Served-By} tag = \"b\"\n"
+    "  force = {\"no-store\", \"authorization\"} }\n"
+    "rule { match = \"c/*\" never = true }\n"
+    "rule { match = \"d/*\" revalidate = true tag = {d, \"e:1\"} }\n";
 
 static void
 every_option(void **state)
@@ -190,7 +196,23 @@ every_option(void **state)
 	assert_int_equal(c->sites[1].origin_port, 8000);
 	assert_string_equal(c->sites[2].host, "::1");
 	assert_string_equal(c->sites[2].origin_host, "fc00::2");
-	assert_int_equal(c->rules_count, 2);
+	assert_int_equal(c->rules_count, 5);
+	assert_string_equal(c->rules[0].file, path);
+	assert_int_equal(c->rules[1].line - c->rules[0].line, 1);
+	assert_int_equal(c->rules[3].line - c->rules[2].line, 4);
+	assert_int_equal(c->rules[2].min_fresh, 3600 * 1000);
+	assert_int_equal(c->rules[2].max_fresh, 86400 * 1000);
+	assert_true(c->rules[2].ignore_query);
+	assert_int_equal(c->rules[2].strip_count, 2);
+	assert_string_equal(c->rules[2].strip[1], "X-Served-By");
+	assert_int_equal(c->rules[2].tags_count, 1);
+	assert_string_equal(c->rules[2].tags[0], "b");
+	assert_int_equal(
+	    c->rules[2].force, CONF_FORCE_NO_STORE | CONF_FORCE_AUTHORIZATION);
+	assert_true(c->rules[3].never);
+	assert_true(c->rules[4].revalidate);
+	assert_string_equal(c->rules[4].tags[1], "e:1");
+	assert_int_equal(c->rules[0].min_fresh + c->rules[0].max_fresh, 0);
 	assert_string_equal(c->rules[0].match, "*/debian/pool/*");
 	assert_true(c->rules[0].immutable);
 	assert_false(c->rules[1].immutable);
@@ -368,8 +390,122 @@ static const struct {
     {"rule { match = */x }", "1: '*' cannot stand alone; put the value in"},
     {"cache|size = 1G", "1: '|' cannot stand alone"},
     {"workers = 1+1", "1: '+' cannot stand alone"},
-    {"include(\"x\")", "1: unknown option 'include'"},
+    {"\ninclude(\"no/such\")", "2: /tmp/no/such: No such file or directory"},
+    {"include(no)", "1: write include(\"/path/of/a/file\")"},
+    {"include \"no\"", "1: write include("},
+    {"include(\"\")", "1: write a path without quoting"},
+    {"cache {\n include(\"x\") }", "2: include stands in a section"},
+    {"rule { match = a min_fresh = 5 }", "1: rule.min_fresh = \"5\" is wrong"},
+    {"rule { match = a min_fresh = 5ms }", "1: rule.min_fresh = \"5ms\" is"},
+    {"rule { match = a strip = {\"Cache-Control\"} }",
+	"1: rule.strip = \"Cache-Control\" is wrong; caching or framing goes "
+	"by"},
+    {"rule { match = a strip = {\"content-length\"} }", "1: rule.strip"},
+    {"rule { match = a strip = {\"Two Words\"} }", "1: rule.strip"},
+    {"rule { match = a tag = {\"a b\"} }", "1: rule.tag = \"a b\" is wrong"},
+    {"rule { match = a force = {\"all\"} }",
+	"1: rule.force = \"all\" is wrong; write \"no-store\", \"no-cache\""},
+    {"\nrule { match = a\n never = true immutable = true }",
+	"2: this rule has never, and something"},
+    {"rule { match = a\n revalidate = true min_fresh = 1h }",
+	"1: this rule has revalidate, and a lifetime"},
+    {"rule { match = a immutable = true max_fresh = 1h }",
+	"1: this rule has immutable and max_fresh"},
+    {"rule { match = a min_fresh = 2h max_fresh = 1h }",
+	"1: this rule has a min_fresh above its max_fresh"},
 };
+
+/* ---- what a file includes --------------------------------------------- */
+
+static void
+write_file(const char *folder, const char *name, const char *text)
+{
+	char file[256];
+	FILE *out;
+
+	snprintf(file, sizeof(file), "%s/%s", folder, name);
+	out = fopen(file, "w");
+	assert_non_null(out);
+	fputs(text, out);
+	assert_int_equal(fclose(out), 0);
+}
+
+static int
+load_in(const char *folder, struct conf **conf, char **why)
+{
+	char file[256];
+
+	snprintf(file, sizeof(file), "%s/main", folder);
+	return conf_load(file, conf, why);
+}
+
+/* What is said has this, with FOLDER/ before it. */
+static void
+expect_said(const char *folder, const char *says)
+{
+	struct conf *conf;
+	char *why, expected[512];
+
+	assert_int_equal(load_in(folder, &conf, &why), LARDER_INVALID);
+	snprintf(expected, sizeof(expected), "%s/%s", folder, says);
+	if (strstr(why, expected) == NULL)
+		fail_msg("expected: %s\nsaid: %s", expected, why);
+	free(why);
+}
+
+static void
+files_include_others(void **state)
+{
+	char folder[] = "/tmp/larder-include-XXXXXX", command[64];
+	struct conf *c;
+	char *why;
+
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	snprintf(command, sizeof(command), "mkdir %s/sub", folder);
+	assert_int_equal(system(command), 0);
+	write_file(folder, "main",
+	    "# include(\"not/this\")\n"
+	    "rule { match = \"first/*\" }\n"
+	    "include(\"sub/one\") workers = 3\n"
+	    "rule { match = \"last/*\" }\n");
+	/* Relative to the one that says so; without an end of its line. */
+	write_file(folder, "sub/one",
+	    "\ninclude ( 'two' )\nrule { match = \"one/*\" }");
+	write_file(folder, "sub/two", "/* a\nb */ rule { match = \"two/*\" }");
+	if (load_in(folder, &c, &why) != 0)
+		fail_msg("%s", why);
+	assert_int_equal(c->workers, 3);
+	assert_int_equal(c->rules_count, 4);
+	assert_string_equal(c->rules[1].match, "two/*");
+	assert_int_equal(c->rules[1].line, 2);
+	assert_non_null(strstr(c->rules[1].file, "/sub/two"));
+	assert_int_equal(c->rules[2].line, 3);
+	assert_non_null(strstr(c->rules[2].file, "/sub/one"));
+	assert_int_equal(c->rules[3].line, 4);
+	assert_non_null(strstr(c->rules[3].file, "/main"));
+	conf_unref(&c);
+
+	write_file(folder, "sub/two", "\n\nwokers = 1\n");
+	expect_said(folder, "sub/two:3: unknown option 'wokers'");
+	write_file(folder, "sub/two", "\nworkers = 1\n");
+	expect_said(folder, "main:3: option 'workers' was given on line 2 of ");
+	write_file(folder, "sub/two", "\ncache {\n");
+	expect_said(folder, "sub/two:2: the '{' on this line is not closed");
+	write_file(folder, "sub/two", "workers = \"");
+	expect_said(folder, "sub/two:1: the string does not end");
+	write_file(folder, "sub/two", "include(\"none\")\n");
+	expect_said(folder, "sub/two:1: ");
+	/* A circle, and a bush. */
+	write_file(folder, "sub/two", "\ninclude(\"one\")\n");
+	expect_said(folder, "sub/two:2: the includes are nested too deep");
+	write_file(folder, "sub/two",
+	    "include(\"../main\") include(\"../main\") "
+	    "include(\"../main\")\n");
+	expect_said(folder, "sub/../sub/../sub/two:1: the includes are nested");
+	snprintf(command, sizeof(command), "rm -r %s", folder);
+	assert_int_equal(system(command), 0);
+}
 
 static void
 wrong_ones_say_where_and_what(void **state)
@@ -481,6 +617,7 @@ main(void)
 	    cmocka_unit_test(sites_by_host_and_port),
 	    cmocka_unit_test(lists_replace_and_append),
 	    cmocka_unit_test(a_default_follows_the_budget),
+	    cmocka_unit_test(files_include_others),
 	    cmocka_unit_test(wrong_ones_say_where_and_what),
 	    cmocka_unit_test(all_errors_are_told_in_order),
 	    cmocka_unit_test(bytes_that_are_no_text),
