@@ -30,6 +30,7 @@ struct client {
 	struct list idle; /* in worker.idle while nothing of a request came */
 	int64_t idle_since;
 	union addr peer;
+	uint64_t tally_hash; /* see tally_at_client() */
 };
 
 /*

@@ -125,6 +125,7 @@ struct exchange {
 	enum result result;
 	uint64_t sent; /* bytes to the client */
 	uint64_t body_sent;
+	uint64_t recoded; /* of recode_taken(): what has been counted */
 	bool aborted;
 	char peer[ADDR_TEXT]; /* who answered; "-": larder */
 };

@@ -12,7 +12,9 @@
 #include "larder/stats.h"
 #include "larder/store.h"
 
+struct mailbox_note;
 struct proxy;
+struct tally;
 
 /* Binds every address, opens the access log, makes the workers; nothing runs
  * yet. On failure a sentence in why. Takes a reference on conf; the store must
@@ -46,6 +48,15 @@ void proxy_stats(const struct proxy *proxy, uint64_t out[STAT_COUNT]);
 /* Right now: client connections open, and fetches in flight. */
 void proxy_gauges(
     const struct proxy *proxy, uint64_t *connections, uint64_t *flights);
+
+/* Asks the workers to hand over what they have tallied (tally.h); `done` is
+ * posted when all have. While one such round is under way another call does
+ * nothing. The main thread's, as the next one. */
+void proxy_collect(struct proxy *proxy, struct mailbox_note *done);
+/* Shows what has been handed over since the last call, and, of workers that
+ * have ended, the rest. */
+void proxy_take_tallies(struct proxy *proxy,
+    void (*visit)(void *arg, const struct tally *tally), void *arg);
 
 struct conf *proxy_conf(struct proxy *proxy); /* a new reference */
 

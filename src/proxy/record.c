@@ -7,6 +7,7 @@
 #include "proxy/client.h"
 #include "proxy/exchange.h"
 #include "proxy/fetch.h"
+#include "proxy/tally.h"
 #include "proxy/tunnel.h"
 
 static struct bytes
@@ -72,7 +73,7 @@ stat_of(const struct exchange *x)
 	case RESULT_TUNNEL:
 		return STAT_tunnels;
 	case RESULT_NONE:
-		return STAT_errors;
+		return x->status < 400 ? STAT_own : STAT_errors;
 	case RESULT_MISS:
 	case RESULT_REFRESH_MODIFIED:
 	case RESULT_CLIENT_REFRESH_MISS:
@@ -81,12 +82,34 @@ stat_of(const struct exchange *x)
 	return x->decision.action == CACHE_PASS ? STAT_passes : STAT_misses;
 }
 
+/* Of what was counted so: the bytes that were sent. */
+static enum stats_counter
+sent_of(enum stats_counter counted)
+{
+	static const unsigned char sent[STAT_COUNT] = {
+	    [STAT_hits] = STAT_hits_sent,
+	    [STAT_revalidated] = STAT_revalidated_sent,
+	    [STAT_collapsed] = STAT_collapsed_sent,
+	    [STAT_misses] = STAT_misses_sent,
+	    [STAT_passes] = STAT_passes_sent,
+	    [STAT_denied] = STAT_denied_sent,
+	    [STAT_errors] = STAT_errors_sent,
+	    [STAT_own] = STAT_own_sent,
+	};
+
+	return (enum stats_counter)sent[counted];
+}
+
 static void
 count(struct exchange *x)
 {
 	struct stats *stats = &x->w->stats;
+	enum stats_counter counted = stat_of(x);
 
-	stats_add(stats, stat_of(x), 1);
+	stats_add(stats, counted, 1);
+	/* A tunnel counts its bytes itself. */
+	if (counted != STAT_tunnels)
+		stats_add(stats, sent_of(counted), x->sent);
 	if (x->result == RESULT_MEM_HIT)
 		stats_add(stats, STAT_memory_hits, 1);
 	if (x->result == RESULT_HIT || x->result == RESULT_MEM_HIT ||
@@ -94,7 +117,28 @@ count(struct exchange *x)
 		stats_add(stats, STAT_hit_bytes, x->body_sent);
 	if (x->aborted)
 		stats_add(stats, STAT_aborted, 1);
-	stats_add(stats, STAT_served_bytes, x->sent);
+}
+
+/* The same, by host, client and URL. */
+static void
+tally(struct exchange *x)
+{
+	struct tally *t = x->w->tally;
+	bool hit = x->result == RESULT_HIT || x->result == RESULT_MEM_HIT ||
+		   x->result == RESULT_REFRESH_UNMODIFIED;
+	struct tally_counts counts = {
+	    .requests = 1,
+	    .hits = hit,
+	    .sent = x->sent,
+	    .cached = hit ? x->body_sent : 0,
+	};
+
+	tally_add(tally_at_client(t, &x->client->peer, &x->client->tally_hash),
+	    &counts);
+	if (x->result == RESULT_NONE || x->result == RESULT_DENIED)
+		return;
+	tally_add(tally_at(t, TALLY_HOST, x->target.host), &counts);
+	tally_add(tally_at(t, TALLY_URL, cache_key_url(x->key)), &counts);
 }
 
 /* Lets go of all that the exchange holds; the client is the caller's. */
@@ -103,6 +147,7 @@ finish(struct exchange *x)
 {
 	log_access(x);
 	count(x);
+	tally(x);
 	if (x->tunnel != NULL)
 		tunnel_cancel(x->tunnel);
 	if (x->fetch != NULL)

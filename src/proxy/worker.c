@@ -12,6 +12,7 @@
 #include "larder/check.h"
 #include "larder/log.h"
 #include "proxy/client.h"
+#include "proxy/collect.h"
 #include "proxy/exchange.h"
 #include "proxy/fetch.h"
 #include "proxy/guard.h"
@@ -299,6 +300,7 @@ worker_new(
 	    (err = resolver_new(&w->resolver, w->loop)) < 0 ||
 	    (err = upstreams_new(&w->upstreams, w->loop, w->resolver,
 		 proxy_tls(proxy), &options)) < 0 ||
+	    (err = collect_init(w)) < 0 ||
 	    (err = store_view_open(proxy_store(proxy), &w->view)) < 0) {
 		worker_free(&w);
 		return err;
@@ -342,6 +344,7 @@ worker_free(struct worker **worker)
 		loop_free(&w->loop);
 	if (w->view != NULL)
 		store_view_close(&w->view);
+	collect_release(w);
 	conf_unref(&w->conf);
 	free(w);
 }
