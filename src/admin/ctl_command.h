@@ -14,6 +14,7 @@ enum {
 	OPT_HEADER = 2,
 	OPT_PURGE = 4, /* --host, --match, --older-than, --all, --yes */
 	OPT_DRY_RUN = 8,
+	OPT_STATS = 16, /* --since, --by */
 };
 
 struct ctl_command {

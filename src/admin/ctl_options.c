@@ -33,6 +33,8 @@ enum {
 	LONG_ALL,
 	LONG_YES,
 	LONG_DRY_RUN,
+	LONG_SINCE,
+	LONG_BY,
 	LONG_VERSION,
 };
 
@@ -50,6 +52,8 @@ static const struct {
 	struct option option;
 } own_options[] = {
     {OPT_LIMIT, {"limit", required_argument, NULL, LONG_LIMIT}},
+    {OPT_STATS, {"since", required_argument, NULL, LONG_SINCE}},
+    {OPT_STATS, {"by", required_argument, NULL, LONG_BY}},
     {OPT_HEADER, {"header", required_argument, NULL, 'H'}},
     {OPT_PURGE, {"host", required_argument, NULL, LONG_HOST}},
     {OPT_PURGE, {"match", required_argument, NULL, LONG_MATCH}},
@@ -113,6 +117,13 @@ own_option(struct ctl *ctl, int option, struct evkeyvalq *args)
 		return not_kept("times of use");
 	case LONG_TAG:
 		return not_kept("tags");
+	case LONG_SINCE:
+		if (conf_parse_time(optarg, &ms, &why) == 0)
+			return ctl_add(args, "since", optarg);
+		ctl_error("--since %s: %s", optarg, why);
+		return CTL_USAGE;
+	case LONG_BY:
+		return ctl_add(args, "by", optarg);
 	case LONG_ALL:
 		return ctl_add(args, "all", "1");
 	case LONG_YES:

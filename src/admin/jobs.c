@@ -374,6 +374,19 @@ job_purge(const struct job_env *env, struct evkeyvalq *args, json_t **out)
 	return *out ? 0 : LARDER_NOMEM;
 }
 
+bool
+job_purge_result(const json_t *answer, struct store_removed *out)
+{
+	json_int_t objects =
+	    json_integer_value(json_object_get(answer, "objects"));
+	json_int_t bytes = json_integer_value(json_object_get(answer, "bytes"));
+
+	*out = (struct store_removed){objects > 0 ? (uint64_t)objects : 0,
+	    bytes > 0 ? (uint64_t)bytes : 0};
+	return out->objects > 0 &&
+	       !json_is_true(json_object_get(answer, "dry_run"));
+}
+
 /* ---- gc and verify ---------------------------------------------------- */
 
 int

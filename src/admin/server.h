@@ -9,7 +9,7 @@
 #ifndef ADMIN_SERVER_H
 #define ADMIN_SERVER_H
 
-#include "admin/counters.h"
+#include "admin/census.h"
 #include "proxy/proxy.h"
 
 struct loop;
@@ -22,7 +22,7 @@ struct server_options {
 	struct proxy *const *proxy;
 	struct store *store;
 	const char *socket;
-	const struct counters *counters;
+	struct census *census;
 	/* Loads the configuration again: 0, or an error with *why, which the
 	 * server frees. */
 	int (*reload)(void *arg, char **why);

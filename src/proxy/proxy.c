@@ -413,15 +413,16 @@ proxy_count_collected(struct proxy *p)
 		mailbox_post(p->collected);
 }
 
-void
+bool
 proxy_collect(struct proxy *p, struct mailbox_note *done)
 {
 	if (atomic_load(&p->collecting) > 0)
-		return;
+		return false;
 	p->collected = done;
 	atomic_store(&p->collecting, p->worker_count);
 	for (unsigned w = 0; w < p->worker_count; w++)
 		mailbox_post(&p->workers[w]->collect);
+	return true;
 }
 
 void
