@@ -79,6 +79,9 @@ $(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/liblarder.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
 
+# The page is in the program (src/admin/asset.c).
+$(B)/src/admin/asset.o: $(wildcard src/admin/page/*)
+
 units: $(UNIT_BINS)
 
 # ---- what it needs ----------------------------------------------------------
@@ -161,6 +164,8 @@ $(FUZZ_B)/%.o: %.c | $(B)/.have
 	$(call say,CC,$<)
 	$(Q)clang $(DEFINES) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -O1 -g -MMD -MP \
 		-c -o $@ $<
+
+$(FUZZ_B)/src/admin/asset.o: $(wildcard src/admin/page/*)
 
 $(FUZZ_B)/liblarder.a: $(SOURCES:%.c=$(FUZZ_B)/%.o)
 	@rm -f $@

@@ -14,7 +14,9 @@
 #include <sys/resource.h>
 
 #include "admin/census.h"
+#include "admin/page.h"
 #include "admin/server.h"
+#include "admin/visits.h"
 #include "larder/check.h"
 #include "larder/err.h"
 #include "larder/log.h"
@@ -31,6 +33,8 @@ struct daemon {
 	struct proxy *proxy;
 	struct server *server;
 	struct census *census;
+	struct visits *visits;
+	struct page *page;
 	struct loop_timer poll;
 	struct event *signals[5];
 	bool draining;
@@ -232,6 +236,23 @@ open_server(struct daemon *d, char why[WHY_MAX])
 	return rc;
 }
 
+/* Before the proxy runs; what it asks for comes when this loop runs. */
+static int
+open_page(struct daemon *d)
+{
+	struct visits_options options = {
+	    d->loop, server_runner(d->server), d->census, d->store, &d->proxy};
+	int rc = visits_open(&d->visits, &options);
+
+	if (rc == 0)
+		rc = page_open(&d->page, d->visits);
+	if (rc == 0)
+		proxy_set_door(d->proxy, page_door(d->page));
+	else
+		log_errorx("the page: %s", larder_strerror(rc));
+	return rc;
+}
+
 /* Whatever fails says so. */
 static int
 open_all(struct daemon *d)
@@ -249,6 +270,8 @@ open_all(struct daemon *d)
 		rc = open_server(d, why);
 	if (rc == 0)
 		rc = open_proxy(d, why);
+	if (rc == 0)
+		rc = open_page(d);
 	if (rc != 0)
 		return rc;
 	rc = add_signals(d);
@@ -264,12 +287,16 @@ open_all(struct daemon *d)
 static void
 close_all(struct daemon *d)
 {
+	if (d->visits)
+		visits_close(d->visits);
 	if (d->server)
 		server_free(&d->server);
 	if (d->census)
 		census_stop(d->census);
 	if (d->proxy)
 		proxy_free(&d->proxy);
+	page_free(&d->page);
+	visits_free(&d->visits);
 	census_free(&d->census);
 	if (d->store)
 		store_close(&d->store);

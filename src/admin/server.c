@@ -339,6 +339,12 @@ server_open(struct server **out, const struct server_options *options,
 	return rc;
 }
 
+struct runner *
+server_runner(struct server *s)
+{
+	return s->runner;
+}
+
 void
 server_free(struct server **server)
 {

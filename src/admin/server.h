@@ -33,6 +33,10 @@ struct server_options {
  * why. The daemon's main thread's. */
 int server_open(struct server **out, const struct server_options *options,
     char *why, size_t why_size);
+struct runner;
+
+/* For others' jobs. */
+struct runner *server_runner(struct server *server);
 /* Ends the jobs, closes all, removes the socket. Blocks for the jobs. */
 void server_free(struct server **server);
 

@@ -19,6 +19,7 @@
 #include "proxy/collect.h"
 #include "proxy/flight.h"
 #include "proxy/guard.h"
+#include "proxy/local.h"
 #include "proxy/orders.h"
 #include "proxy/proxy.h"
 #include "proxy/sockets.h"
@@ -33,6 +34,7 @@ struct proxy {
 	char id[17];
 	unsigned worker_count;
 	struct worker **workers;
+	const struct local_door *door; /* NULL: nobody answers */
 	bool draining;
 	uint64_t seed;
 	_Atomic unsigned collecting;	/* workers that have not answered */
@@ -88,6 +90,18 @@ proxy_conf(struct proxy *proxy)
 	conf = conf_ref(proxy->conf);
 	pthread_mutex_unlock(&proxy->lock);
 	return conf;
+}
+
+const struct local_door *
+proxy_door(struct proxy *proxy)
+{
+	return proxy->door;
+}
+
+void
+proxy_set_door(struct proxy *proxy, const struct local_door *door)
+{
+	proxy->door = door;
 }
 
 static bool

@@ -12,6 +12,7 @@
 #include "larder/stats.h"
 #include "larder/store.h"
 
+struct local_door;
 struct mailbox_note;
 struct proxy;
 struct tally;
@@ -21,6 +22,10 @@ struct tally;
  * outlive the proxy. */
 int proxy_open(struct proxy **out, struct conf *conf, struct store *store,
     char *why, size_t why_size);
+
+/* Who answers what is asked of larder itself (local.h). Before the threads
+ * start; it must outlive the proxy. */
+void proxy_set_door(struct proxy *proxy, const struct local_door *door);
 
 /* Starts the worker threads. They block all signals. LARDER_IO. */
 int proxy_start(struct proxy *proxy);

@@ -173,6 +173,23 @@ record_step(struct exchange *x)
 	return STEP_GONE;
 }
 
+int
+exchange_give_away(struct exchange *x)
+{
+	struct client *client = x->client;
+	struct worker *w = x->w;
+	struct guard_place place;
+	struct conn *conn;
+
+	finish(x);
+	client->exchange = NULL;
+	exchange_release(&x);
+	conn = client_take_conn(client, &place);
+	/* Who has it now has limits of its own. */
+	guard_leave(w->guard, &place);
+	return conn_detach(&conn);
+}
+
 void
 exchange_abort(struct exchange *x)
 {
