@@ -58,20 +58,43 @@ store_json(struct store *store)
 
 /* ---- rows ------------------------------------------------------------- */
 
+/* All that the tallies of a kind count (proxy/record.c): clients are counted
+ * with whatever they were answered. */
+static struct tally_counts
+whole_of(enum tally_kind kind, const uint64_t v[COUNTER_COUNT])
+{
+	struct tally_counts all = {
+	    .hits = v[STAT_hits] + v[STAT_revalidated] + v[STAT_collapsed],
+	    .sent = v[STAT_hits_sent] + v[STAT_revalidated_sent] +
+		    v[STAT_collapsed_sent] + v[STAT_misses_sent] +
+		    v[STAT_passes_sent],
+	    .cached = v[STAT_hit_bytes],
+	    .fetched = v[STAT_fetched_bytes],
+	    .tunnelled = v[STAT_tunnel_bytes],
+	};
+
+	all.requests = all.hits + v[STAT_misses] + v[STAT_passes];
+	if (kind != TALLY_URL)
+		all.requests += v[STAT_tunnels];
+	if (kind == TALLY_CLIENT) {
+		all.requests += v[STAT_denied] + v[STAT_errors] + v[STAT_own];
+		all.sent += v[STAT_denied_sent] + v[STAT_errors_sent] +
+			    v[STAT_own_sent];
+	}
+	if (kind != TALLY_HOST)
+		all.fetched = 0;
+	if (kind == TALLY_URL)
+		all.tunnelled = 0;
+	return all;
+}
+
 /* Counts of hosts, clients and URLs: what is not in a row is in `rest`. */
 static void
-add_top(json_t *o, const struct heavy *s, unsigned limit,
+add_top(json_t *o, enum tally_kind kind, const struct heavy *s, unsigned limit,
     const uint64_t whole[COUNTER_COUNT])
 {
 	unsigned top[HEAVY_MAX], n;
-	struct tally_counts all = {.requests = whole[STAT_requests],
-	    .hits = whole[STAT_hits] + whole[STAT_revalidated] +
-		    whole[STAT_collapsed],
-	    .sent = whole[STAT_served_bytes],
-	    .cached = whole[STAT_hit_bytes],
-	    .fetched = whole[STAT_fetched_bytes],
-	    .tunnelled = whole[STAT_tunnel_bytes]};
-	struct tally_counts rows = {0}, rest;
+	struct tally_counts all = whole_of(kind, whole), rows = {0}, rest;
 	json_t *list = json_array();
 
 	n = heavy_top(s, top, limit < HEAVY_MAX ? limit : HEAVY_MAX);
@@ -230,7 +253,8 @@ report_stats(const struct report *r, struct evkeyvalq *args, json_t **out)
 		history_sum(h, history_day(q.from, 0), now_seconds(), period);
 	rc = census_top(r->census, q.by->kind, q.from, &top);
 	if (rc == 0)
-		add_top(*out, top, q.limit, q.from ? period : total);
+		add_top(
+		    *out, q.by->kind, top, q.limit, q.from ? period : total);
 	free(top);
 	return rc;
 }
@@ -333,7 +357,7 @@ ports_json(const struct conf *conf)
 {
 	json_t *list = json_array();
 
-	for (unsigned i = 0; i < conf->listen_count; i++)
+	for (unsigned i = 0; i < conf->listen_proxies; i++)
 		if (conf->listen_addr[i].sa.sa_family != AF_UNIX)
 			json_array_append_new(list,
 			    json_integer(addr_port(&conf->listen_addr[i])));
@@ -359,7 +383,7 @@ report_page(const struct report *r, json_t *objects)
 	since = history_sum(h, history_day(now, 6), now, v);
 	json_object_set_new(o, "week", counters_json(v, since));
 	if (census_top(r->census, TALLY_HOST, history_day(now, 6), &top) == 0)
-		add_top(hosts, top, PAGE_TOP, v);
+		add_top(hosts, TALLY_HOST, top, PAGE_TOP, v);
 	free(top);
 	json_object_set_new(o, "hosts", hosts);
 	json_object_set_new(o, "hours", chart_hours(h));
