@@ -173,9 +173,11 @@ bool
 names_know(const struct names *n, const struct conf *conf, struct bytes host,
     bool is_address)
 {
-	if (host.n > 0 && host.p[host.n - 1] == '.')
+	if (host.n == 0 || is_address)
+		return true;
+	if (host.p[host.n - 1] == '.')
 		host.n--;
-	if (host.n == 0 || is_address || knows(n, host))
+	if (knows(n, host))
 		return true;
 	for (unsigned i = 0; i < conf->admin_names_count; i++)
 		if (bytes_ieq(bytes_str(conf->admin_names[i]), host))

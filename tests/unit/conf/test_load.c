@@ -132,7 +132,7 @@ static const char full[] =
     "listen = {\"127.0.0.1:8080\", # in a list\n"
     "          \"[::1]:8080\", \"unix:/tmp/l.sock\"} // and behind it\n"
     "admin_listen = {\"127.0.0.1:8081\"} admin_names = {\"Larder.Example\"}\n"
-    "admin_password = \"\${secret\\\"\"\n"
+    "admin_password = \"\\${secret\\\"\"\n"
     "workers = 3 /* here\n too */\n"
     "admin_socket = \"/tmp/admin.sock\"\n"
     "access_log = \"\"\n"
