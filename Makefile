@@ -94,7 +94,12 @@ CHECK_PACKAGES = $(BUILD_PACKAGES) libcmocka-dev python3 python3-pytest \
 BENCH_PACKAGES = $(BUILD_PACKAGES) python3 wrk nginx-light trafficserver \
 	varnish squid
 
-.PHONY: deps check-deps bench-deps
+# What the page is tried with, where it is there: a browser, and two programs that
+# are not installed, because they would change the machine (apt's proxy, a server).
+PAGE_PACKAGES = chromium
+PAGE_TOOLS = auto-apt-proxy prometheus
+
+.PHONY: deps check-deps bench-deps page-deps
 
 deps:
 	@sh packaging/deps $(BUILD_PACKAGES)
@@ -102,6 +107,12 @@ check-deps:
 	@sh packaging/deps $(CHECK_PACKAGES)
 bench-deps:
 	@sh packaging/deps $(BENCH_PACKAGES)
+page-deps:
+	@sh packaging/deps $(PAGE_PACKAGES)
+	@mkdir -p build/tools
+	@cd build/tools && for p in $(PAGE_TOOLS); do \
+		apt-get -q download $$p && dpkg -x $${p}_*.deb . && rm $${p}_*.deb || \
+		exit 1; done
 
 # The goals that install what they lack do so before anything is compiled.
 DEPS := $(if $(filter check soak fuzz,$(MAKECMDGOALS)),check-deps) \
