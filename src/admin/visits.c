@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "admin/page.h"
@@ -30,6 +31,8 @@
  * twenty times what it takes to find them. */
 #define OBJECTS_MS     (30 * 1000)
 #define OBJECTS_FACTOR 20
+/* In the kernel, for a visit that stays, in bytes */
+#define SEND_BUFFER    (32 * 1024)
 #define JSON_TYPE      "application/json"
 #define METRICS_TYPE   "text/plain; version=0.0.4; charset=utf-8"
 
@@ -334,8 +337,12 @@ stay(struct visit *v)
 {
 	struct visits *s = v->owner;
 	struct evbuffer *out = bufferevent_get_output(v->bev);
+	const int room = SEND_BUFFER;
 	char *text;
 
+	/* Less is queued for who does not read: stale events are no use. */
+	setsockopt(bufferevent_getfd(v->bev), SOL_SOCKET, SO_SNDBUF, &room,
+	    sizeof(room));
 	write_head(v, 200, "text/event-stream");
 	evbuffer_add_printf(out, "\r\n");
 	if (v->head) {
