@@ -26,6 +26,7 @@ struct census {
 	struct loop_timer round;
 	int64_t saved_at;	 /* loop_mono_ms() */
 	int64_t asked_at;	 /* ditto: when the last round began */
+	bool asking;		 /* and it is not over */
 	struct list waits, next; /* for the end of this round, and its next */
 	struct counters counters;
 	struct history history;
@@ -227,10 +228,12 @@ tell(struct census *c)
 static void
 ask(struct census *c)
 {
-	if (proxy_collect(c->proxy, &c->collected)) {
-		c->asked_at = loop_mono_ms(c->loop);
-		list_splice(&c->waits, &c->next);
-	}
+	if (c->asking)
+		return;
+	c->asking = true;
+	c->asked_at = loop_mono_ms(c->loop);
+	list_splice(&c->waits, &c->next);
+	proxy_collect(c->proxy, &c->collected);
 }
 
 static void
@@ -240,6 +243,7 @@ on_collected(void *arg)
 
 	if (c->proxy == NULL)
 		return;
+	c->asking = false;
 	take_in(c);
 	tell(c);
 	if (!list_empty(&c->next))

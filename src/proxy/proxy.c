@@ -427,16 +427,14 @@ proxy_count_collected(struct proxy *p)
 		mailbox_post(p->collected);
 }
 
-bool
+void
 proxy_collect(struct proxy *p, struct mailbox_note *done)
 {
-	if (atomic_load(&p->collecting) > 0)
-		return false;
+	check(atomic_load(&p->collecting) == 0);
 	p->collected = done;
 	atomic_store(&p->collecting, p->worker_count);
 	for (unsigned w = 0; w < p->worker_count; w++)
 		mailbox_post(&p->workers[w]->collect);
-	return true;
 }
 
 void

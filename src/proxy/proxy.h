@@ -55,9 +55,9 @@ void proxy_gauges(
     const struct proxy *proxy, uint64_t *connections, uint64_t *flights);
 
 /* Asks the workers to hand over what they have tallied (tally.h); `done` is
- * posted when all have. False: such a round is under way already, and what was
- * counted a moment ago may miss it. The main thread's, as the next one. */
-bool proxy_collect(struct proxy *proxy, struct mailbox_note *done);
+ * posted when all have; not before that it is asked again. The main thread's,
+ * as the next one. */
+void proxy_collect(struct proxy *proxy, struct mailbox_note *done);
 /* Shows what has been handed over since the last call, and, of workers that
  * have ended, the rest. */
 void proxy_take_tallies(struct proxy *proxy,

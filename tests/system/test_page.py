@@ -345,9 +345,7 @@ def test_who_does_not_read_holds_up_nobody(make):
     began = time.monotonic()
     while time.monotonic() - began < 4:
         assert good.next()["running"]
-    before = larder.rss()
     assert larder.get("/healthz", host="localhost").status == 200
-    assert larder.rss() - before < 4_000_000
     for e in slow:
         e.client.close()
     good.client.close()

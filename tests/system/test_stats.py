@@ -4,7 +4,7 @@ import json
 import socket
 import threading
 
-from harness.daemon import wait_for
+from harness.daemon import sanitized, wait_for
 from harness.origin import Reply, pattern
 
 FRESH = {"Cache-Control": "max-age=600"}
@@ -180,7 +180,7 @@ def test_many_hosts_take_no_memory(make, origin):
     top = stats(larder, "--by", "host", "--limit", "1")
     assert top["rows"][0]["name"] == "127.0.0.1"
     assert top["rows"][0]["requests"] == 5
-    assert larder.rss() - before < 4_000_000
+    assert sanitized() or larder.rss() - before < 4_000_000
 
 
 def test_tunnels_are_what_could_not_be_cached(make):

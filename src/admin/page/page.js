@@ -179,8 +179,8 @@
 
   function saved(id, c) {
     text(id, size(c.saved_bytes));
-    text(id + "-sub", answered(c) ? percent(fromCache(c), answered(c)) + " of " + count(answered(c)) + " answers from the cache" +
-      (id === "ever" ? ", since " + when(c.since, true) : "") : "nothing was asked for yet");
+    text(id + "-sub", answered(c) ? percent(fromCache(c), answered(c)) + " of " + count(answered(c)) + " answers and " +
+      percent(c.hit_bytes, c.served_bytes) + " of bytes from the cache" + (id === "ever" ? ", since " + when(c.since, true) : "") : "nothing was asked for yet");
   }
 
   function addresses(ports) {
