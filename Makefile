@@ -79,6 +79,9 @@ $(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/liblarder.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
 
+# The page is in the program (src/admin/asset.c).
+$(B)/src/admin/asset.o: $(wildcard src/admin/page/*)
+
 units: $(UNIT_BINS)
 
 # ---- what it needs ----------------------------------------------------------
@@ -91,7 +94,12 @@ CHECK_PACKAGES = $(BUILD_PACKAGES) libcmocka-dev python3 python3-pytest \
 BENCH_PACKAGES = $(BUILD_PACKAGES) python3 wrk nginx-light trafficserver \
 	varnish squid haproxy valgrind
 
-.PHONY: deps check-deps bench-deps
+# What the page is tried with, where it is there: a browser, and two programs that
+# are not installed, because they would change the machine (apt's proxy, a server).
+PAGE_PACKAGES = chromium
+PAGE_TOOLS = auto-apt-proxy prometheus
+
+.PHONY: deps check-deps bench-deps page-deps
 
 deps:
 	@sh packaging/deps $(BUILD_PACKAGES)
@@ -99,6 +107,12 @@ check-deps:
 	@sh packaging/deps $(CHECK_PACKAGES)
 bench-deps:
 	@sh packaging/deps $(BENCH_PACKAGES)
+page-deps:
+	@sh packaging/deps $(PAGE_PACKAGES)
+	@mkdir -p build/tools
+	@cd build/tools && for p in $(PAGE_TOOLS); do \
+		apt-get -q download $$p && dpkg -x $${p}_*.deb . && rm $${p}_*.deb || \
+		exit 1; done
 
 # The goals that install what they lack do so before anything is compiled.
 DEPS := $(if $(filter check soak fuzz,$(MAKECMDGOALS)),check-deps) \
@@ -171,6 +185,8 @@ $(FUZZ_B)/%.o: %.c | $(B)/.have
 	$(call say,CC,$<)
 	$(Q)clang $(DEFINES) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -O1 -g -MMD -MP \
 		-c -o $@ $<
+
+$(FUZZ_B)/src/admin/asset.o: $(wildcard src/admin/page/*)
 
 $(FUZZ_B)/liblarder.a: $(SOURCES:%.c=$(FUZZ_B)/%.o)
 	@rm -f $@

@@ -2,6 +2,21 @@
  * What the daemon counts while it runs. Each worker owns one struct and adds to
  * it; whoever wants totals sums over all of them. Relaxed atomics: a reader
  * may see one counter a moment ahead of another, never a torn one.
+ *
+ * What larder has saved is worth_bytes - cost_bytes: what clients would have
+ * fetched over the uplink without it, less what it fetched itself.
+ *   - worth: body bytes of origins' answers, as far as clients took them (an
+ *     aborted transfer counts up to there, a range what is sent of it). Where
+ *     larder compressed a body that its origin does not, what went into the
+ *     coder counts: that is what the origin would have sent. Where it decoded
+ *     one, what came out counts, for the same reason.
+ *   - cost: body bytes received from origins, whoever gets them and if nobody
+ *     does (left by its client, behind a range, in the background, cut short);
+ *     and the whole of a 304 that larder asked for.
+ *   - in neither: heads of other answers, larder's own answers, tunnels. So a
+ *     miss saves nothing, and a hit its body.
+ * Within a short time it may be less than 0: what is fetched now may be used
+ * later.
  */
 #ifndef LARDER_STATS_H
 #define LARDER_STATS_H
@@ -21,6 +36,7 @@
 	X(tunnels, "CONNECT tunnels")                                       \
 	X(denied, "refused by a rule")                                      \
 	X(errors, "answered with an error of larder's own")                 \
+	X(own, "answered by larder itself: its page, OPTIONS")              \
 	X(aborted, "left by the client before the end")                     \
 	X(refused_full, "connections refused: limits.max_connections")      \
 	X(refused_share, "connections refused: limits.client_share")        \
@@ -31,7 +47,17 @@
 	X(served_bytes, "bytes sent to clients, heads included")            \
 	X(fetched_bytes, "bytes received from origins, heads included")     \
 	X(hit_bytes, "body bytes sent that no origin had to send again")    \
+	X(worth_bytes, "body bytes that clients had else fetched")          \
+	X(cost_bytes, "body bytes fetched, and 304s that larder asked for") \
 	X(tunnel_bytes, "bytes through tunnels, both ways")                 \
+	X(hits_sent, "bytes sent with hits")                                \
+	X(revalidated_sent, "bytes sent after a 304 of the origin")         \
+	X(collapsed_sent, "bytes sent from another request's fetch")        \
+	X(misses_sent, "bytes sent with misses")                            \
+	X(passes_sent, "bytes sent of what is not cacheable")               \
+	X(denied_sent, "bytes sent with refusals")                          \
+	X(errors_sent, "bytes sent with errors of larder's own")            \
+	X(own_sent, "bytes sent by larder itself")                          \
 	X(origin_requests, "requests sent to origins")                      \
 	X(origin_connections, "connections opened to origins")              \
 	X(origin_failures, "requests that no origin answered")

@@ -1,25 +1,46 @@
 #include "admin/counters.h"
 
 #include <stdlib.h>
-#include <unistd.h>
 
+#include "larder/check.h"
 #include "larder/clock.h"
 #include "larder/err.h"
 
 #define STATE_NAME "counters"
 
-static void
-set(json_t *o, const char *name, uint64_t value)
+static const struct {
+	const char *name, *text;
+} own[] = {
+#define COUNTERS_ROW(name, text) {#name, text},
+    COUNTERS_EACH(COUNTERS_ROW)
+#undef COUNTERS_ROW
+};
+
+const char *
+counters_name(unsigned which)
 {
-	/* JSON's integers are signed here; 2^63 bytes are never served. */
-	json_object_set_new(o, name, json_integer((json_int_t)value));
+	check(which < COUNTER_COUNT);
+	return which < STAT_COUNT ? stats_name((enum stats_counter)which)
+				  : own[which - STAT_COUNT].name;
 }
 
-static void
-set_each(json_t *o, const uint64_t v[STAT_COUNT])
+const char *
+counters_text(unsigned which)
 {
-	for (int i = 0; i < STAT_COUNT; i++)
-		set(o, stats_name((enum stats_counter)i), v[i]);
+	check(which < COUNTER_COUNT);
+	return which < STAT_COUNT ? stats_text((enum stats_counter)which)
+				  : own[which - STAT_COUNT].text;
+}
+
+/* ---- kept ------------------------------------------------------------- */
+
+static void
+set_each(json_t *o, const uint64_t v[COUNTER_COUNT])
+{
+	/* JSON's integers are signed here; 2^63 bytes are never served. */
+	for (unsigned i = 0; i < COUNTER_COUNT; i++)
+		json_object_set_new(
+		    o, counters_name(i), json_integer((json_int_t)v[i]));
 }
 
 void
@@ -30,7 +51,7 @@ counters_load(struct counters *c, struct store *store)
 	json_t *o = NULL;
 
 	*c = (struct counters){.since = clock_wall_ms() / 1000};
-	arena_init(&arena, 64 * 1024);
+	arena_init(&arena, 128 * 1024);
 	if (store_state_get(store, STATE_NAME, &arena, &text) == 0)
 		o = json_loadb(text.p, text.n, 0, NULL);
 	arena_release(&arena);
@@ -39,10 +60,10 @@ counters_load(struct counters *c, struct store *store)
 		return;
 	}
 	c->since = json_integer_value(json_object_get(o, "since"));
-	for (int i = 0; i < STAT_COUNT; i++) {
+	for (unsigned i = 0; i < COUNTER_COUNT; i++) {
 		/* One that is new in this version is missing, and so 0. */
-		json_int_t n = json_integer_value(
-		    json_object_get(o, stats_name((enum stats_counter)i)));
+		json_int_t n =
+		    json_integer_value(json_object_get(o, counters_name(i)));
 
 		c->before[i] = c->saved[i] = n > 0 ? (uint64_t)n : 0;
 	}
@@ -50,24 +71,41 @@ counters_load(struct counters *c, struct store *store)
 }
 
 void
-counters_total(
-    const struct counters *c, const uint64_t *current, uint64_t out[STAT_COUNT])
+counters_current(const struct counters *c, const uint64_t stats[STAT_COUNT],
+    struct store *store, uint64_t out[COUNTER_COUNT])
 {
-	for (int i = 0; i < STAT_COUNT; i++)
-		out[i] = c->before[i] + (current ? current[i] : 0);
+	struct store_stats s;
+
+	store_stats(store, &s);
+	memset(out, 0, COUNTER_COUNT * sizeof(*out));
+	if (stats)
+		memcpy(out, stats, STAT_COUNT * sizeof(*out));
+	out[COUNTER_purged] = c->purged.objects;
+	out[COUNTER_purged_bytes] = c->purged.bytes;
+	out[COUNTER_evicted] = s.evicted;
+	out[COUNTER_evicted_bytes] = s.evicted_bytes;
+	out[COUNTER_damaged] = s.damaged;
+	out[COUNTER_no_room] = s.no_room;
+	out[COUNTER_io_errors] = s.io_errors;
+}
+
+void
+counters_total(const struct counters *c, const uint64_t current[COUNTER_COUNT],
+    uint64_t out[COUNTER_COUNT])
+{
+	for (unsigned i = 0; i < COUNTER_COUNT; i++)
+		out[i] = c->before[i] + current[i];
 }
 
 int
-counters_save(
-    struct counters *c, struct store *store, const uint64_t current[STAT_COUNT])
+counters_save(struct counters *c, struct store *store,
+    const uint64_t total[COUNTER_COUNT])
 {
-	uint64_t total[STAT_COUNT];
 	json_t *o;
 	char *text;
 	int rc = LARDER_NOMEM;
 
-	counters_total(c, current, total);
-	if (memcmp(total, c->saved, sizeof(total)) == 0)
+	if (memcmp(total, c->saved, sizeof(c->saved)) == 0)
 		return 0;
 	o = json_pack("{s:I}", "since", (json_int_t)c->since);
 	if (o)
@@ -76,13 +114,19 @@ counters_save(
 	if (text)
 		rc = store_state_set(store, STATE_NAME, bytes_str(text));
 	if (rc == 0)
-		memcpy(c->saved, total, sizeof(total));
+		memcpy(c->saved, total, sizeof(c->saved));
 	free(text);
 	json_decref(o);
 	return rc;
 }
 
-/* ---- the report ------------------------------------------------------- */
+/* ---- told ------------------------------------------------------------- */
+
+int64_t
+counters_saved(const uint64_t v[COUNTER_COUNT])
+{
+	return (int64_t)(v[STAT_worth_bytes] - v[STAT_cost_bytes]);
+}
 
 static double
 ratio(uint64_t part, uint64_t whole)
@@ -92,8 +136,8 @@ ratio(uint64_t part, uint64_t whole)
 	return part >= whole ? 1 : (double)part / (double)whole;
 }
 
-static json_t *
-counted(const uint64_t v[STAT_COUNT], int64_t since)
+json_t *
+counters_json(const uint64_t v[COUNTER_COUNT], int64_t since)
 {
 	json_t *o = json_pack("{s:I}", "since", (json_int_t)since);
 	/* Only these could have been answered from the store. */
@@ -103,73 +147,10 @@ counted(const uint64_t v[STAT_COUNT], int64_t since)
 	if (o == NULL)
 		return NULL;
 	set_each(o, v);
+	json_object_set_new(o, "saved_bytes", json_integer(counters_saved(v)));
 	json_object_set_new(
 	    o, "hit_ratio", json_real(ratio(v[STAT_hits], answered)));
 	json_object_set_new(o, "byte_hit_ratio",
 	    json_real(ratio(v[STAT_hit_bytes], v[STAT_served_bytes])));
 	return o;
-}
-
-static json_t *
-stored(struct store *store)
-{
-	struct store_stats s;
-	json_t *o = json_object();
-
-	store_stats(store, &s);
-	set(o, "objects", s.objects);
-	set(o, "disk_used", s.disk_used);
-	set(o, "disk_budget", s.disk_budget);
-	set(o, "memory_used", s.memory_used);
-	set(o, "memory_budget", s.memory_budget);
-	set(o, "body_bytes", s.body_bytes);
-	set(o, "stored_bytes", s.stored_bytes);
-	set(o, "compression_gained",
-	    s.body_bytes > s.stored_bytes ? s.body_bytes - s.stored_bytes : 0);
-	set(o, "memory_opens", s.memory_hits);
-	set(o, "evicted", s.evicted);
-	set(o, "evicted_bytes", s.evicted_bytes);
-	set(o, "removed", s.removed);
-	set(o, "damaged", s.damaged);
-	set(o, "no_room", s.no_room);
-	set(o, "io_errors", s.io_errors);
-	set(o, "commits", s.commits);
-	return o;
-}
-
-json_t *
-counters_report(const struct counters *c, const struct counters_now *now,
-    struct store *store)
-{
-	uint64_t total[STAT_COUNT];
-	json_t *o = json_pack(
-	    "{s:s, s:b}", "version", LARDER_VERSION, "running", now != NULL);
-
-	if (o == NULL)
-		return NULL;
-	if (now) {
-		int64_t start = clock_wall_ms() / 1000 - now->uptime;
-
-		set(o, "pid", (uint64_t)getpid());
-		set(o, "uptime", (uint64_t)now->uptime);
-		set(o, "connections_open", now->connections);
-		set(o, "fetches_in_flight", now->flights);
-		json_object_set_new(
-		    o, "since_start", counted(now->current, start));
-	}
-	counters_total(c, now ? now->current : NULL, total);
-	json_object_set_new(o, "total", counted(total, c->since));
-	json_object_set_new(o, "store", stored(store));
-	return o;
-}
-
-int
-counters_job(const struct job_env *env, struct evkeyvalq *args, json_t **out)
-{
-	struct counters c;
-
-	(void)args;
-	counters_load(&c, env->store);
-	*out = counters_report(&c, NULL, env->store);
-	return *out ? 0 : LARDER_NOMEM;
 }

@@ -9,7 +9,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "admin/counters.h"
 #include "admin/jobs.h"
 
 struct conf;

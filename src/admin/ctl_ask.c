@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "admin/counters.h"
 #include "conf/conf.h"
 #include "larder/err.h"
 #include "larder/store.h"
@@ -94,6 +95,24 @@ run_job(struct ctl *ctl, const struct ctl_question *question,
 	return rc;
 }
 
+/* As the daemon counts it. */
+static void
+note_purge(struct store *store, const json_t *answer)
+{
+	uint64_t current[COUNTER_COUNT], total[COUNTER_COUNT];
+	struct store_removed what;
+	struct counters c;
+
+	if (!job_purge_result(answer, &what))
+		return;
+	counters_load(&c, store);
+	c.purged = what;
+	counters_current(&c, NULL, store, current);
+	counters_total(&c, current, total);
+	if (counters_save(&c, store, total) == 0)
+		store_flush(store);
+}
+
 /* The store of the configuration, whose daemon is down. */
 static enum ctl_exit
 ask_store(struct ctl *ctl, const struct ctl_question *question,
@@ -121,6 +140,8 @@ ask_store(struct ctl *ctl, const struct ctl_question *question,
 	rc = run_job(ctl, question, &env, args, out);
 	if (rc != 0)
 		tell(*out);
+	else if (question->job == job_purge)
+		note_purge(env.store, *out);
 	store_close(&env.store);
 	return rc == 0 ? CTL_DONE : CTL_FAILED;
 }

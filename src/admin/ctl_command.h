@@ -16,6 +16,7 @@ enum {
 	OPT_DRY_RUN = 8,
 	OPT_TOP = 16,
 	OPT_PREFETCH = 32,
+	OPT_STATS = 64, /* --since, --by */
 };
 
 struct ctl_command {

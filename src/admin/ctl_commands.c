@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "admin/report.h"
 #include "conf/conf.h"
 #include "conf/suggest.h"
 #include "larder/check.h"
@@ -12,12 +13,24 @@
 static const struct ctl_command commands[] = {
     {
 	.name = "stats",
+	.synopsis = " [--since TIME] [--by host|client|url|day|hour "
+		    "[--limit N]]",
 	.summary = "requests, hits, bytes saved, disk used and budget",
-	.help = "Counts since the daemon's start, and since the cache "
-		"was made.\n\n"
+	.help = "Counts since the daemon's start, or since TIME ago, and "
+		"since the cache was\n"
+		"made. --by shows the heaviest hosts, clients or URLs (those "
+		"of the last 35 days,\n"
+		"or ever), or each day (of the last 400) or hour (of the last "
+		"8 days).\n\n"
+		"saved: what clients would have fetched themselves, less what "
+		"was fetched for them,\n"
+		"questions whether something still holds included.\n\n"
 		"  larderctl stats\n"
-		"  larderctl --json stats | jq .total.hit_bytes\n",
-	.question = {"/stats", .prompt = true, .job = counters_job},
+		"  larderctl stats --since 7d --by host\n"
+		"  larderctl stats --by day\n"
+		"  larderctl --json stats | jq .total.saved_bytes\n",
+	.options = OPT_STATS | OPT_LIMIT,
+	.question = {"/stats", .prompt = true, .job = report_job},
 	.show = ctl_show_stats,
     },
     {

@@ -41,6 +41,8 @@ enum {
 	LONG_LIST,
 	LONG_JOBS,
 	LONG_SITE,
+	LONG_SINCE,
+	LONG_BY_WHAT,
 	LONG_VERSION,
 };
 
@@ -58,6 +60,8 @@ static const struct {
 	struct option option;
 } own_options[] = {
     {OPT_LIMIT, {"limit", required_argument, NULL, LONG_LIMIT}},
+    {OPT_STATS, {"since", required_argument, NULL, LONG_SINCE}},
+    {OPT_STATS, {"by", required_argument, NULL, LONG_BY_WHAT}},
     {OPT_HEADER, {"header", required_argument, NULL, 'H'}},
     {OPT_PURGE, {"host", required_argument, NULL, LONG_HOST}},
     {OPT_PURGE, {"match", required_argument, NULL, LONG_MATCH}},
@@ -169,6 +173,10 @@ own_option(struct ctl *ctl, int option, struct evkeyvalq *args)
 		return add_time(args, "--unused-for", "unused_for");
 	case LONG_TAG:
 		return ctl_add(args, "tag", optarg);
+	case LONG_SINCE:
+		return add_time(args, "--since", "since");
+	case LONG_BY_WHAT:
+		return ctl_add(args, "by", optarg);
 	case LONG_ALL:
 		return ctl_add(args, "all", "1");
 	case LONG_YES:

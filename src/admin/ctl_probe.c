@@ -152,7 +152,7 @@ use_address(struct probe *p, unsigned i)
 static void
 check_all(struct probe *p)
 {
-	unsigned count = p->d->ctl->conf->listen_count;
+	unsigned count = p->d->ctl->conf->listen_proxies;
 
 	use_address(p, 0);
 	if (!check_miss(p))

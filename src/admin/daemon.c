@@ -13,8 +13,10 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "admin/counters.h"
+#include "admin/census.h"
+#include "admin/page.h"
 #include "admin/server.h"
+#include "admin/visits.h"
 #include "larder/check.h"
 #include "larder/err.h"
 #include "larder/log.h"
@@ -22,8 +24,6 @@
 #include "proxy/proxy.h"
 
 #define POLL_MS 20
-/* What a crash may lose of the counters. */
-#define SAVE_MS (60 * 1000)
 #define WHY_MAX 512
 
 struct daemon {
@@ -32,8 +32,10 @@ struct daemon {
 	struct store *store;
 	struct proxy *proxy;
 	struct server *server;
-	struct counters counters;
-	struct loop_timer poll, save;
+	struct census *census;
+	struct visits *visits;
+	struct page *page;
+	struct loop_timer poll;
 	struct event *signals[5];
 	bool draining;
 };
@@ -75,28 +77,6 @@ on_poll(void *arg)
 		loop_timer_start(&d->poll, POLL_MS);
 	else
 		loop_stop(d->loop);
-}
-
-static void
-save_counters(struct daemon *d)
-{
-	uint64_t current[STAT_COUNT];
-	int rc;
-
-	proxy_stats(d->proxy, current);
-	rc = counters_save(&d->counters, d->store, current);
-	if (rc < 0)
-		log_warnx(
-		    "the counters were not saved: %s", larder_strerror(rc));
-}
-
-static void
-on_save(void *arg)
-{
-	struct daemon *d = arg;
-
-	save_counters(d);
-	loop_timer_start(&d->save, SAVE_MS);
 }
 
 /* All of the new configuration or none of it. */
@@ -228,8 +208,10 @@ open_store(struct daemon *d, char why[WHY_MAX])
 		log_errorx("cache %s: %s", c->cache_path, why);
 		return LARDER_IO;
 	}
-	counters_load(&d->counters, d->store);
-	return 0;
+	rc = census_open(&d->census, d->loop, d->store);
+	if (rc < 0)
+		log_errorx("the counters: %s", larder_strerror(rc));
+	return rc;
 }
 
 static int
@@ -246,11 +228,28 @@ static int
 open_server(struct daemon *d, char why[WHY_MAX])
 {
 	struct server_options options = {d->loop, &d->proxy, d->store,
-	    d->conf->admin_socket, &d->counters, reload_for_admin, d};
+	    d->conf->admin_socket, d->census, reload_for_admin, d};
 	int rc = server_open(&d->server, &options, why, WHY_MAX);
 
 	if (rc < 0)
 		log_errorx("%s", why);
+	return rc;
+}
+
+/* Before the proxy runs; what it asks for comes when this loop runs. */
+static int
+open_page(struct daemon *d)
+{
+	struct visits_options options = {
+	    d->loop, server_runner(d->server), d->census, d->store, &d->proxy};
+	int rc = visits_open(&d->visits, &options);
+
+	if (rc == 0)
+		rc = page_open(&d->page, d->visits);
+	if (rc == 0)
+		proxy_set_door(d->proxy, page_door(d->page));
+	else
+		log_errorx("the page: %s", larder_strerror(rc));
 	return rc;
 }
 
@@ -266,12 +265,13 @@ open_all(struct daemon *d)
 		return rc;
 	}
 	loop_timer_init(&d->poll, d->loop, on_poll, d);
-	loop_timer_init(&d->save, d->loop, on_save, d);
 	rc = open_store(d, why);
 	if (rc == 0)
 		rc = open_server(d, why);
 	if (rc == 0)
 		rc = open_proxy(d, why);
+	if (rc == 0)
+		rc = open_page(d);
 	if (rc != 0)
 		return rc;
 	rc = add_signals(d);
@@ -287,12 +287,17 @@ open_all(struct daemon *d)
 static void
 close_all(struct daemon *d)
 {
+	if (d->visits)
+		visits_close(d->visits);
 	if (d->server)
 		server_free(&d->server);
-	if (d->proxy && d->draining)
-		save_counters(d);
+	if (d->census)
+		census_stop(d->census);
 	if (d->proxy)
 		proxy_free(&d->proxy);
+	page_free(&d->page);
+	visits_free(&d->visits);
+	census_free(&d->census);
 	if (d->store)
 		store_close(&d->store);
 	/* Caught until here: one more SIGTERM must not end us half closed. */
@@ -301,7 +306,6 @@ close_all(struct daemon *d)
 			event_free(d->signals[i]);
 	if (d->loop) {
 		loop_timer_release(&d->poll);
-		loop_timer_release(&d->save);
 		loop_free(&d->loop);
 	}
 	conf_unref(&d->conf);
@@ -339,7 +343,7 @@ daemon_run(struct conf **conf)
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (rc == 0) {
 		announce(d.conf);
-		loop_timer_start(&d.save, SAVE_MS);
+		census_start(d.census, d.proxy);
 		loop_run(d.loop);
 	}
 	close_all(&d);

@@ -202,6 +202,19 @@ job_ls(const struct job_env *env, struct evkeyvalq *args, json_t **out)
 	return rc < 0 ? job_fail_store(out, rc) : 0;
 }
 
+bool
+job_purge_result(const json_t *answer, struct store_removed *out)
+{
+	json_int_t objects =
+	    json_integer_value(json_object_get(answer, "objects"));
+	json_int_t bytes = json_integer_value(json_object_get(answer, "bytes"));
+
+	*out = (struct store_removed){objects > 0 ? (uint64_t)objects : 0,
+	    bytes > 0 ? (uint64_t)bytes : 0};
+	return out->objects > 0 &&
+	       !json_is_true(json_object_get(answer, "dry_run"));
+}
+
 /* ---- gc and verify ---------------------------------------------------- */
 
 int

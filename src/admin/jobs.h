@@ -42,6 +42,8 @@ job_fn job_explain;
 /* One of url= (repeated), host=, match=, tag=, older_than=, unused_for=, all=1;
  * dry_run=1: {"objects": n, "bytes": n, "dry_run": bool} */
 job_fn job_purge;
+/* What its answer says that was removed; false: nothing was (dry_run). */
+bool job_purge_result(const json_t *answer, struct store_removed *out);
 /* {"objects": n, "bytes": n} */
 job_fn job_gc;
 /* {"objects_read": n, "bytes_read": n, "damaged": n, "urls": [...]} */

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "admin/report.h"
 #include "admin/runner.h"
 #include "admin/socket.h"
 #include "admin/top.h"
@@ -36,6 +37,7 @@ struct server {
 /* A request whose job runs. */
 struct pending {
 	struct runner_task task;
+	struct server *server;
 	struct evhttp_request *request; /* NULL: its client has left */
 };
 
@@ -91,18 +93,6 @@ on_version(struct server *s, struct evhttp_request *request)
 	reply(request, 200, json_pack("{s:s}", "version", LARDER_VERSION));
 }
 
-static void
-on_stats(struct server *s, struct evhttp_request *request)
-{
-	const struct server_options *o = &s->options;
-	struct counters_now now = {
-	    .uptime = (clock_mono_ms() - s->started) / 1000};
-
-	proxy_stats(*o->proxy, now.current);
-	proxy_gauges(*o->proxy, &now.connections, &now.flights);
-	reply(request, 200, counters_report(o->counters, &now, o->store));
-}
-
 /* Of a verify that runs. */
 static void
 on_progress(struct server *s, struct evhttp_request *request)
@@ -145,10 +135,21 @@ on_left(struct evhttp_connection *connection, void *arg)
 }
 
 static void
+note_purge(struct server *s, const json_t *answer)
+{
+	struct store_removed what;
+
+	if (job_purge_result(answer, &what))
+		census_purged(s->options.census, &what);
+}
+
+static void
 on_done(struct runner_task *task)
 {
 	struct pending *p = container_of(task, struct pending, task);
 
+	if (task->job == job_purge && task->rc == 0)
+		note_purge(p->server, task->answer);
 	if (p->request) {
 		evhttp_connection_set_closecb(
 		    evhttp_request_get_connection(p->request), NULL, NULL);
@@ -212,6 +213,7 @@ submit(struct server *s, struct evhttp_request *request, job_fn *job)
 		reply_error(request, 400, "the arguments cannot be read");
 		return;
 	}
+	p->server = s;
 	p->request = request;
 	p->task.job = job;
 	p->task.conf = proxy_conf(*s->options.proxy);
@@ -220,6 +222,71 @@ submit(struct server *s, struct evhttp_request *request, job_fn *job)
 	evhttp_connection_set_closecb(
 	    evhttp_request_get_connection(request), on_left, p);
 	runner_submit(s->runner, &p->task);
+}
+
+/* ---- stats ------------------------------------------------------------ */
+
+/* A request that waits for the workers' tallies. */
+struct asked {
+	struct census_wait wait;
+	struct server *server;
+	struct evhttp_request *request; /* NULL: its client has left */
+	struct evkeyvalq args;
+};
+
+static void
+on_asker_left(struct evhttp_connection *connection, void *arg)
+{
+	struct asked *a = arg;
+
+	(void)connection;
+	a->request = NULL;
+}
+
+static void
+tell_stats(
+    struct server *s, struct evhttp_request *request, struct evkeyvalq *args)
+{
+	const struct server_options *o = &s->options;
+	struct report_now now = {
+	    .uptime = (clock_mono_ms() - s->started) / 1000};
+	struct report report = {o->census, o->store, NULL, &now};
+	json_t *answer = NULL;
+	int rc;
+
+	proxy_gauges(*o->proxy, &now.connections, &now.flights);
+	rc = report_stats(&report, args, &answer);
+	reply(request, status_of(rc), answer);
+}
+
+static void
+on_counted(void *arg)
+{
+	struct asked *a = arg;
+	if (a->request) {
+		evhttp_connection_set_closecb(
+		    evhttp_request_get_connection(a->request), NULL, NULL);
+		tell_stats(a->server, a->request, &a->args);
+	}
+	evhttp_clear_headers(&a->args);
+	free(a);
+}
+
+static void
+on_stats(struct server *s, struct evhttp_request *request)
+{
+	struct asked *a = calloc(1, sizeof(*a));
+
+	if (a == NULL || read_args(request, &a->args) < 0) {
+		free(a);
+		reply_error(request, 400, "the arguments cannot be read");
+		return;
+	}
+	a->server = s;
+	a->request = request;
+	evhttp_connection_set_closecb(
+	    evhttp_request_get_connection(request), on_asker_left, a);
+	census_wait(s->options.census, &a->wait, on_counted, a);
 }
 
 /* ---- routes ----------------------------------------------------------- */
@@ -320,6 +387,12 @@ server_open(struct server **out, const struct server_options *options,
 	s->id = (struct stat){0};
 	server_free(&s);
 	return rc;
+}
+
+struct runner *
+server_runner(struct server *s)
+{
+	return s->runner;
 }
 
 void

@@ -10,7 +10,7 @@
 #ifndef ADMIN_SERVER_H
 #define ADMIN_SERVER_H
 
-#include "admin/counters.h"
+#include "admin/census.h"
 #include "proxy/proxy.h"
 
 struct loop;
@@ -23,7 +23,7 @@ struct server_options {
 	struct proxy *const *proxy;
 	struct store *store;
 	const char *socket;
-	const struct counters *counters;
+	struct census *census;
 	/* Loads the configuration again: 0, or an error with *why, which the
 	 * server frees. */
 	int (*reload)(void *arg, char **why);
@@ -34,6 +34,10 @@ struct server_options {
  * why. The daemon's main thread's. */
 int server_open(struct server **out, const struct server_options *options,
     char *why, size_t why_size);
+struct runner;
+
+/* For others' jobs. */
+struct runner *server_runner(struct server *server);
 /* Ends the jobs, closes all, removes the socket. Blocks for the jobs. */
 void server_free(struct server **server);
 

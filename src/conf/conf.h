@@ -66,6 +66,12 @@ struct conf {
 	char **listen; /* as written */
 	union addr *listen_addr;
 	unsigned listen_count;
+	/* Of these, so many at the front are for clients: the rest are those of
+	 * admin_listen, which serve larder's page alone. */
+	unsigned listen_proxies;
+	char *admin_password; /* "": none */
+	char **admin_names;   /* lower case; besides the machine's own */
+	unsigned admin_names_count;
 	unsigned workers; /* never 0: one a CPU is resolved here */
 	char *admin_socket;
 	char *access_log; /* "": none */
@@ -120,6 +126,9 @@ void conf_print(const struct conf *conf, FILE *out);
  * NULL. */
 const struct conf_site *conf_site_for(
     const struct conf *conf, struct bytes host, uint16_t port);
+
+/* Is it one of admin_listen's? */
+bool conf_is_admin_address(const struct conf *conf, const union addr *address);
 
 /* "20G", "1.5K"...: an exact number of bytes; "10s", "1d": milliseconds.
  * LARDER_INVALID with *why, a static phrase that says what would be right. */

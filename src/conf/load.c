@@ -73,6 +73,10 @@ conf_values_release(struct conf *conf)
 	free(conf->file);
 	free(conf->listen);
 	free(conf->listen_addr);
+	for (unsigned i = 0; i < conf->admin_names_count; i++)
+		free(conf->admin_names[i]);
+	free(conf->admin_names);
+	free(conf->admin_password);
 	free(conf->admin_socket);
 	free(conf->access_log);
 	free(conf->cache_path);

@@ -28,6 +28,18 @@ const struct conf_option conf_options[] = {
 	.offset_count = offsetof(struct conf, listen_count),
 	.text = "Addresses to accept clients on: \"host:port\", \"[v6]:port\" "
 		"or \"unix:/path\"."},
+    {"root", "admin_listen", &conf_type_admin_listen, "",
+	.offset = offsetof(struct conf, listen), .may_be_empty = true,
+	.text = "Addresses that serve larder's page and nothing else; it is "
+		"also on those of listen, where no site takes the Host."},
+    {"root", "admin_names", &conf_type_names, "", LIST(admin_names),
+	.may_be_empty = true,
+	.text = "Host names by which the page may be asked for, besides "
+		"addresses, localhost and the machine's own."},
+    {"root", "admin_password", &conf_type_password, "", AT(admin_password),
+	.may_be_empty = true,
+	.text = "With it, objects can be purged from the page; \"\": only "
+		"over a Unix socket."},
     {"root", "workers", &conf_type_number, "0", 0, 256, AT(workers),
 	.text = "Threads that serve requests; 0: one a CPU."},
     {"root", "admin_socket", &conf_type_path, "/run/larder/admin.sock",

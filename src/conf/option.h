@@ -28,9 +28,10 @@ struct conf_type {
 	unsigned (*count)(const struct conf_option *o, const void *base);
 };
 
-extern const struct conf_type conf_type_listen, conf_type_cidrs,
-    conf_type_ports, conf_type_number, conf_type_size, conf_type_time,
-    conf_type_flag, conf_type_path, conf_type_log_level, conf_type_log_format,
+extern const struct conf_type conf_type_listen, conf_type_admin_listen,
+    conf_type_names, conf_type_password, conf_type_cidrs, conf_type_ports,
+    conf_type_number, conf_type_size, conf_type_time, conf_type_flag,
+    conf_type_path, conf_type_log_level, conf_type_log_format,
     conf_type_targeted, conf_type_origin, conf_type_pattern, conf_type_fields,
     conf_type_tags, conf_type_force;
 

@@ -179,3 +179,12 @@ conf_site_release(struct conf_site *site)
 	free(site->origin);
 	free(site->origin_host);
 }
+
+bool
+conf_is_admin_address(const struct conf *conf, const union addr *address)
+{
+	for (unsigned i = conf->listen_proxies; i < conf->listen_count; i++)
+		if (addr_equal(&conf->listen_addr[i], address, true))
+			return true;
+	return false;
+}

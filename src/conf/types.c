@@ -80,7 +80,6 @@ set_listen(const struct conf_option *o, void *base, const char *value,
 	const char *advice;
 	char **texts;
 
-	(void)o;
 	if (addr_parse_listen(value, &a, &advice) < 0)
 		return refuse(why, "%s", advice);
 	for (unsigned i = 0; i < conf->listen_count; i++)
@@ -97,6 +96,9 @@ set_listen(const struct conf_option *o, void *base, const char *value,
 	if (replace(&texts[conf->listen_count], value) < 0)
 		return LARDER_NOMEM;
 	addrs[conf->listen_count++] = a;
+	/* It stands before admin_listen in the table. */
+	if (o->type == &conf_type_listen)
+		conf->listen_proxies = conf->listen_count;
 	return 0;
 }
 
@@ -105,8 +107,48 @@ put_listen(const struct conf_option *o, const void *base, unsigned i, FILE *out)
 {
 	const struct conf *conf = base;
 
-	(void)o;
+	if (o->type == &conf_type_admin_listen)
+		i += conf->listen_proxies;
 	put_quoted(conf->listen[i], out);
+}
+
+static unsigned
+count_listen(const struct conf_option *o, const void *base)
+{
+	const struct conf *conf = base;
+
+	return o->type == &conf_type_listen
+		   ? conf->listen_proxies
+		   : conf->listen_count - conf->listen_proxies;
+}
+
+static int
+set_name(const struct conf_option *o, void *base, const char *value,
+    char why[CONF_WHY_MAX])
+{
+	char ***array = FIELD(char **, base, o), **grown;
+	unsigned *count = (void *)((char *)base + o->offset_count);
+
+	if (value[0] == '\0' || strlen(value) > 253 ||
+	    value[strspn(value, "abcdefghijklmnopqrstuvwxyz"
+				"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._")])
+		return refuse(
+		    why, "write a host name alone, like \"larder.example\"");
+	grown = conf_grow(*array, *count, sizeof(*grown));
+	if (grown == NULL)
+		return LARDER_NOMEM;
+	*array = grown;
+	if (replace(&grown[*count], value) < 0)
+		return LARDER_NOMEM;
+	for (char *c = grown[(*count)++]; *c; c++)
+		*c = bytes_lower(*c);
+	return 0;
+}
+
+static void
+put_name(const struct conf_option *o, const void *base, unsigned i, FILE *out)
+{
+	put_quoted((*FIELD_OF(char **const, base, o))[i], out);
 }
 
 static int
@@ -177,7 +219,10 @@ put_port(const struct conf_option *o, const void *base, unsigned i, FILE *out)
 }
 
 const struct conf_type conf_type_listen = {
-    true, set_listen, put_listen, count_of};
+    true, set_listen, put_listen, count_listen};
+const struct conf_type conf_type_admin_listen = {
+    true, set_listen, put_listen, count_listen};
+const struct conf_type conf_type_names = {true, set_name, put_name, count_of};
 const struct conf_type conf_type_cidrs = {true, set_cidr, put_cidr, count_of};
 const struct conf_type conf_type_ports = {true, set_port, put_port, count_of};
 
@@ -322,6 +367,21 @@ set_pattern(const struct conf_option *o, void *base, const char *value,
 	return replace(FIELD(char *, base, o), value);
 }
 
+static int
+set_password(const struct conf_option *o, void *base, const char *value,
+    char why[CONF_WHY_MAX])
+{
+	size_t n = strlen(value);
+
+	for (size_t i = 0; i < n; i++)
+		if (value[i] <= 0x20 || value[i] >= 0x7f)
+			return refuse(
+			    why, "write letters, digits and signs, no blanks");
+	if (n > 0 && (n < 8 || n > 128))
+		return refuse(why, "write 8 to 128 characters, or \"\"");
+	return replace(FIELD(char *, base, o), value);
+}
+
 static const char *const levels[] = {
     [LOG_LEVEL_ERROR] = "error",
     [LOG_LEVEL_WARN] = "warn",
@@ -397,6 +457,8 @@ const struct conf_type conf_type_flag = {false, set_flag, put_flag, NULL};
 const struct conf_type conf_type_path = {false, set_path, put_string, NULL};
 const struct conf_type conf_type_pattern = {
     false, set_pattern, put_string, NULL};
+const struct conf_type conf_type_password = {
+    false, set_password, put_string, NULL};
 const struct conf_type conf_type_log_level = {
     false, set_level, put_level, NULL};
 const struct conf_type conf_type_log_format = {

@@ -113,6 +113,10 @@ void conn_close(struct conn **conn, bool linger);
 /* Closes with a reset: the other side sees that it was not the end. */
 void conn_reset(struct conn **conn);
 
+/* Lets go of an open, plain connection's descriptor, which the caller owns from
+ * now on; what was read and not consumed is lost. */
+int conn_detach(struct conn **conn);
+
 int conn_fd(struct conn *conn);
 struct loop *conn_loop(struct conn *conn);
 const union addr *conn_peer(struct conn *conn); /* of conn_connect() */

@@ -46,7 +46,8 @@ conn_discard(struct conn *c)
 	c->handler = NULL;
 	loop_task_stop(&c->task);
 	loop_timer_stop(&c->timer);
-	close(c->fd);
+	if (c->fd >= 0)
+		close(c->fd);
 	c->fd = -1;
 	list_remove(&c->garbage.node);
 	loop_discard(c->loop, &c->garbage, destroy);
@@ -147,4 +148,18 @@ conn_reset(struct conn **out)
 	conn_checked(c);
 	setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 	conn_discard(c);
+}
+
+int
+conn_detach(struct conn **out)
+{
+	struct conn *c = conn_checked(*out);
+	int fd = c->fd;
+
+	*out = NULL;
+	check(c->state == CONN_OPEN && c->ssl == NULL);
+	loop_watch_remove(c->loop, fd);
+	c->fd = -1;
+	conn_discard(c);
+	return fd;
 }

@@ -279,6 +279,12 @@ loop_watch_add(struct loop *loop, struct loop_watch *watch, int fd, bool write)
 	return watch_ctl(loop, EPOLL_CTL_ADD, watch, fd, write ? EPOLLOUT : 0);
 }
 
+void
+loop_watch_remove(struct loop *loop, int fd)
+{
+	epoll_ctl(loop->epfd, EPOLL_CTL_DEL, fd, NULL);
+}
+
 int
 loop_watch_write(struct loop *loop, struct loop_watch *watch, int fd)
 {

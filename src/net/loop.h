@@ -65,6 +65,8 @@ struct loop_watch {
  * at once. LARDER_IO, LARDER_NOMEM. */
 int loop_watch_add(
     struct loop *loop, struct loop_watch *watch, int fd, bool write);
+/* No more: for a descriptor that lives on. */
+void loop_watch_remove(struct loop *loop, int fd);
 /* EPOLLOUT too, from now on. */
 int loop_watch_write(struct loop *loop, struct loop_watch *watch, int fd);
 

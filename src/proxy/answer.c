@@ -288,38 +288,40 @@ write_text(struct http_out *out, bool html, int status, const char *text)
 	http_out_str(out, html ? "</pre><p>larder</p>\n" : "\n");
 }
 
-static enum step
-write_own(struct exchange *x, int status, const char *fields,
-    const char *detail, bool html, struct bytes body)
+enum step
+answer_with(struct exchange *x, const struct own_answer *answer)
 {
 	struct http_out out;
 
 	exchange_forget_answer(x);
-	x->status = status;
-	x->length = body.n;
+	x->status = answer->status;
+	x->length = answer->body.n;
 	x->delimiter = choose_delimiter(x, false);
 	http_out_init(&out, &x->arena, 512);
 	http_out_str(&out, "HTTP/1.1 ");
-	http_out_u64(&out, (uint64_t)status);
+	http_out_u64(&out, (uint64_t)answer->status);
 	http_out_str(&out, " ");
-	http_out_str(&out, http_reason(status));
+	http_out_str(&out,
+	    answer->reason ? answer->reason : http_reason(answer->status));
 	http_out_str(&out, "\r\nDate: ");
 	http_out_str(&out, worker_date(x->w));
 	http_out_str(&out, "\r\n");
-	http_out_str(&out, fields);
-	if (body.n > 0)
-		http_out_str(
-		    &out, html ? "Content-Type: text/html; charset=utf-8\r\n"
-			       : "Content-Type: text/plain; charset=utf-8\r\n");
+	http_out_str(&out, answer->fields);
+	if (answer->body.n > 0) {
+		http_out_str(&out, "Content-Type: ");
+		http_out_str(&out,
+		    answer->type ? answer->type : "text/plain; charset=utf-8");
+		http_out_str(&out, "\r\n");
+	}
 	write_length(x, &out, x->length);
 	x->note_status.hit = false;
 	x->note_status.stored = false;
 	x->note_status.has_ttl = false;
-	if (detail != NULL)
-		x->note_status.detail = detail;
+	if (answer->detail != NULL)
+		x->note_status.detail = answer->detail;
 	write_own_fields(x, &out);
 	if (x->delimiter == DELIMIT_LENGTH)
-		http_out_bytes(&out, body);
+		http_out_bytes(&out, answer->body);
 	if (out.failed) {
 		x->broken = true;
 		return STEP_RECORD;
@@ -340,9 +342,15 @@ answer_own(struct exchange *x, int status, const char *detail, const char *text)
 	http_out_init(&body, &x->arena, 256);
 	write_text(&body, html, status, text ? text : "");
 	b = http_out_done(&body);
-	return write_own(x, status,
-	    status == 503 || status == 429 ? "Retry-After: 5\r\n" : "", detail,
-	    html, b);
+	return answer_with(x,
+	    &(struct own_answer){
+		.status = status,
+		.fields =
+		    status == 503 || status == 429 ? "Retry-After: 5\r\n" : "",
+		.type = html ? "text/html; charset=utf-8" : NULL,
+		.detail = detail,
+		.body = b,
+	    });
 }
 
 struct bytes
@@ -388,5 +396,7 @@ enum step
 answer_plain(
     struct exchange *x, int status, const char *fields, struct bytes body)
 {
-	return write_own(x, status, fields, NULL, false, body);
+	return answer_with(
+	    x, &(struct own_answer){
+		   .status = status, .fields = fields, .body = body});
 }

@@ -400,7 +400,7 @@ make_client(struct worker *w, int fd, const union addr *peer)
 }
 
 void
-client_new(struct worker *w, int fd, const union addr *peer)
+client_new(struct worker *w, int fd, const union addr *peer, bool admin)
 {
 	struct guard_place place;
 	enum guard_verdict verdict = find_place(w, peer, &place);
@@ -422,6 +422,7 @@ client_new(struct worker *w, int fd, const union addr *peer)
 	}
 	c->place = place;
 	c->verdict = verdict;
+	c->admin = admin;
 	list_append(&w->clients, &c->node);
 	atomic_fetch_add_explicit(&w->open, 1, memory_order_relaxed);
 	stats_add(&w->stats, STAT_connections, 1);

@@ -27,16 +27,18 @@ struct client {
 	bool ended;		    /* it will send nothing more */
 	enum guard_verdict verdict; /* but for ADMITTED: it gets one answer */
 	struct guard_place place;
+	bool admin;	  /* on an address of admin_listen */
 	struct list idle; /* in worker.idle while nothing of a request came */
 	int64_t idle_since;
 	union addr peer;
+	uint64_t tally_hash; /* see tally_at_client() */
 };
 
 /*
  * Takes fd. Who finds no place is let in all the same, if few are, for one
  * short answer: 503 or 429. Says so and closes it when it cannot.
  */
-void client_new(struct worker *w, int fd, const union addr *peer);
+void client_new(struct worker *w, int fd, const union addr *peer, bool admin);
 
 /* The exchange is over and released: on to the next request, or the end. */
 void client_next(struct client *client, bool keep);

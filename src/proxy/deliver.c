@@ -89,13 +89,30 @@ next_slice(struct exchange *x, struct blob_slice *slice)
 	return err;
 }
 
+/* What the origin would have sent the client for it (larder/stats.h). Own
+ * answers have no body here: they are written with their head. */
+static uint64_t
+worth_of(struct exchange *x, size_t body)
+{
+	uint64_t before = x->recoded;
+
+	if (x->recode == NULL || x->coding.from != HTTP_CODING_IDENTITY)
+		return body;
+	x->recoded = recode_taken(x->recode);
+	return x->recoded - before;
+}
+
 static void
 account(struct exchange *x, size_t before, size_t body)
 {
+	struct stats *stats = &x->w->stats;
+
 	x->sent += before + body;
 	x->body_sent += body;
+	stats_add(stats, STAT_served_bytes, before + body);
 	if (body == 0)
 		return;
+	stats_add(stats, STAT_worth_bytes, worth_of(x, body));
 	if (x->recode != NULL)
 		recode_advance(x->recode, body);
 	else

@@ -159,6 +159,7 @@ exchange_forget_answer(struct exchange *x)
 	if (x->fetch != NULL)
 		fetch_leader_left(x->fetch);
 	recode_free(&x->recode);
+	x->recoded = 0;
 	source_close(&x->source);
 	flight_leave(&x->waiter);
 	/* But for an interim head of which a part is out. */

@@ -125,6 +125,7 @@ struct exchange {
 	enum result result;
 	uint64_t sent; /* bytes to the client */
 	uint64_t body_sent;
+	uint64_t recoded; /* of recode_taken(): what has been counted */
 	bool aborted;
 	char peer[ADDR_TEXT]; /* who answered; "-": larder */
 };
@@ -177,6 +178,11 @@ enum step deliver_step(struct exchange *x);
  * is on its way that it may go on? */
 bool deliver_moves(struct exchange *x);
 enum step record_step(struct exchange *x);
+/* local.c: of what is asked of larder itself, or STEP_LOOKUP if that is
+ * nothing it knows. */
+enum step local_step(struct exchange *x);
+/* The exchange is over: its connection is the caller's, or gone (-1). */
+int exchange_give_away(struct exchange *x);
 
 /*
  * An answer of larder's own: text/plain, or HTML where that is preferred.
@@ -191,6 +197,16 @@ struct bytes answer_without_host(
     struct arena *arena, const char *sentence, struct bytes host);
 /* Likewise; the connection ends with it. */
 enum step answer_fault(struct exchange *x, const struct http_fault *fault);
+/* An answer of larder's own in all its parts. */
+struct own_answer {
+	int status;
+	const char *reason; /* NULL: the status's usual one */
+	const char *fields; /* lines, each with its end; without Content-Type */
+	const char *type;   /* of the body; NULL: plain text */
+	const char *detail; /* for Cache-Status, or NULL */
+	struct bytes body;
+};
+enum step answer_with(struct exchange *x, const struct own_answer *answer);
 /* A head of our own in full, and a body. */
 enum step answer_plain(
     struct exchange *x, int status, const char *fields, struct bytes body);

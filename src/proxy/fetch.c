@@ -18,6 +18,7 @@
 #include "proxy/client.h"
 #include "proxy/exchange.h"
 #include "proxy/fetch.h"
+#include "proxy/tally.h"
 
 /* A body that nobody reads any more is still fetched for the cache if this
  * much is missing, or if this share (of one not too large) is there already. */
@@ -61,6 +62,7 @@ fetch_end(struct fetch *f)
 
 	check(f->state != FETCH_OVER);
 	f->state = FETCH_OVER;
+	tally_at(w->tally, TALLY_HOST, f->target.host)->fetched += f->fetched;
 	if (f->background)
 		w->background_count--;
 	let_go_of_leader(f);
@@ -86,11 +88,15 @@ fetch_end(struct fetch *f)
 	worker_check_drained(w);
 }
 
+/* What has come since the last call. */
 static void
 count_received(struct fetch *f)
 {
-	stats_add(&f->w->stats, STAT_fetched_bytes,
-	    conn_bytes_in(f->conn) - f->bytes_before);
+	uint64_t now = conn_bytes_in(f->conn);
+
+	stats_add(&f->w->stats, STAT_fetched_bytes, now - f->bytes_before);
+	f->fetched += now - f->bytes_before;
+	f->bytes_before = now;
 }
 
 /* Every byte of the request is out: staged ones are not. */
@@ -438,6 +444,10 @@ receive_head(struct fetch *f)
 		return false;
 	}
 	conn_consume(f->conn, size);
+	/* A question that no client had asked. */
+	if (f->response.status == 304 &&
+	    (f->action == CACHE_REVALIDATE || f->action == CACHE_COMPLETE))
+		stats_add(&f->w->stats, STAT_cost_bytes, size);
 	f->response_time = worker_now(f->w);
 	if (f->response.status < 200) {
 		reply_interim(f);
@@ -545,6 +555,7 @@ pump_some(struct fetch *f)
 		fetch_fail(f, 502, "no-memory", "There is no memory left.");
 		return false;
 	}
+	stats_add(&f->w->stats, STAT_cost_bytes, data.n);
 	conn_consume(f->conn, used);
 	if (err == LARDER_ABSENT) {
 		fetch_finish(f);
@@ -570,6 +581,7 @@ fetch_pump(struct fetch *f)
 {
 	uint64_t stop = f->body.total + WORKER_BURST;
 
+	count_received(f);
 	while (f->body.total < stop)
 		if (!pump_some(f))
 			return;

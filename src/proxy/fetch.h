@@ -87,7 +87,8 @@ struct fetch {
 
 	/* from the origin */
 	int64_t request_time, response_time; /* seconds */
-	uint64_t bytes_before; /* conn_bytes_in() when it became ours */
+	uint64_t bytes_before; /* of conn_bytes_in(): not ours, or counted */
+	uint64_t fetched;      /* bytes counted, over all its connections */
 	size_t scanned;
 	unsigned interims;
 	struct http_head response;

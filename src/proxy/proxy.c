@@ -17,8 +17,10 @@
 #include "larder/clock.h"
 #include "larder/log.h"
 #include "proxy/access.h"
+#include "proxy/collect.h"
 #include "proxy/flight.h"
 #include "proxy/guard.h"
+#include "proxy/local.h"
 #include "proxy/orders.h"
 #include "proxy/proxy.h"
 #include "proxy/recent.h"
@@ -37,7 +39,11 @@ struct proxy {
 	char id[17];
 	unsigned worker_count;
 	struct worker **workers;
+	const struct local_door *door; /* NULL: nobody answers */
 	bool draining;
+	uint64_t seed;
+	_Atomic unsigned collecting;	/* workers that have not answered */
+	struct mailbox_note *collected; /* posted when it falls to 0 */
 	pthread_mutex_t lock;
 	/* under the lock */
 	struct conf *conf;
@@ -118,6 +124,18 @@ proxy_conf(struct proxy *proxy)
 	return conf;
 }
 
+const struct local_door *
+proxy_door(struct proxy *proxy)
+{
+	return proxy->door;
+}
+
+void
+proxy_set_door(struct proxy *proxy, const struct local_door *door)
+{
+	proxy->door = door;
+}
+
 static bool
 listens_on(const struct conf *conf, uint16_t port)
 {
@@ -150,6 +168,9 @@ make_id(struct proxy *p)
 		log_warn("no random bytes for this instance's name in Via");
 	for (unsigned i = 0; i < sizeof(random); i++)
 		snprintf(p->id + 2 * i, 3, "%02x", random[i]);
+	/* Without one, others may choose what collides; no more. */
+	if (getrandom(&p->seed, sizeof(p->seed), 0) < 0)
+		p->seed = 0;
 }
 
 static int
@@ -422,5 +443,52 @@ proxy_gauges(const struct proxy *p, uint64_t *connections, uint64_t *flights)
 		    &p->workers[w]->open, memory_order_relaxed);
 		*flights += atomic_load_explicit(
 		    &p->workers[w]->flights, memory_order_relaxed);
+	}
+}
+
+/* ---- tallies ---------------------------------------------------------- */
+
+uint64_t
+proxy_seed(struct proxy *p)
+{
+	return p->seed;
+}
+
+void
+proxy_count_collected(struct proxy *p)
+{
+	if (atomic_fetch_sub(&p->collecting, 1) == 1)
+		mailbox_post(p->collected);
+}
+
+void
+proxy_collect(struct proxy *p, struct mailbox_note *done)
+{
+	check(atomic_load(&p->collecting) == 0);
+	p->collected = done;
+	atomic_store(&p->collecting, p->worker_count);
+	for (unsigned w = 0; w < p->worker_count; w++)
+		mailbox_post(&p->workers[w]->collect);
+}
+
+void
+proxy_take_tallies(struct proxy *p,
+    void (*visit)(void *arg, const struct tally *tally), void *arg)
+{
+	for (unsigned i = 0; i < p->worker_count; i++) {
+		struct worker *w = p->workers[i];
+		struct tally *full = atomic_exchange_explicit(
+		    &w->full, NULL, memory_order_acquire);
+
+		if (full != NULL) {
+			visit(arg, full);
+			tally_clear(full);
+			atomic_store_explicit(
+			    &w->empty, full, memory_order_release);
+		}
+		if (w->started && atomic_load(&w->done)) {
+			visit(arg, w->tally);
+			tally_clear(w->tally);
+		}
 	}
 }

@@ -12,14 +12,21 @@
 #include "larder/stats.h"
 #include "larder/store.h"
 
+struct local_door;
+struct mailbox_note;
 struct proxy;
 struct recent;
+struct tally;
 
 /* Binds every address, opens the access log, makes the workers; nothing runs
  * yet. On failure a sentence in why. Takes a reference on conf; the store must
  * outlive the proxy. */
 int proxy_open(struct proxy **out, struct conf *conf, struct store *store,
     char *why, size_t why_size);
+
+/* Who answers what is asked of larder itself (local.h). Before the threads
+ * start; it must outlive the proxy. */
+void proxy_set_door(struct proxy *proxy, const struct local_door *door);
 
 /* Starts the worker threads. They block all signals. LARDER_IO. */
 int proxy_start(struct proxy *proxy);
@@ -57,6 +64,15 @@ struct recent *proxy_recent(struct proxy *proxy);
  * says, unless it is larder's own. Port 0: no more.
  */
 void proxy_admit_probe(struct proxy *proxy, uint16_t port, int64_t until);
+
+/* Asks the workers to hand over what they have tallied (tally.h); `done` is
+ * posted when all have; not before that it is asked again. The main thread's,
+ * as the next one. */
+void proxy_collect(struct proxy *proxy, struct mailbox_note *done);
+/* Shows what has been handed over since the last call, and, of workers that
+ * have ended, the rest. */
+void proxy_take_tallies(struct proxy *proxy,
+    void (*visit)(void *arg, const struct tally *tally), void *arg);
 
 struct conf *proxy_conf(struct proxy *proxy); /* a new reference */
 

@@ -21,8 +21,9 @@ struct recode {
 	size_t charged; /* of w->coding */
 	unsigned steps; /* left in this turn */
 	bool tired, failed;
-	bool ended;   /* all of it is in out, or was */
-	size_t at, n; /* of out: what is not read yet */
+	bool ended;	/* all of it is in out, or was */
+	uint64_t taken; /* bytes of the source, so far */
+	size_t at, n;	/* of out: what is not read yet */
 	char out[HTTP_CODER_PIECE];
 	char in[HTTP_CODER_PIECE]; /* of a file */
 };
@@ -126,6 +127,7 @@ step(struct recode *r, struct source *source, bool growing)
 	charge(r);
 	if (given > in.n)
 		source_advance(source, given - in.n);
+	r->taken += given - in.n;
 	r->ended = err == LARDER_ABSENT;
 	if (r->ended)
 		return 0;
@@ -177,4 +179,10 @@ bool
 recode_has_failed(const struct recode *r)
 {
 	return r->failed;
+}
+
+uint64_t
+recode_taken(const struct recode *r)
+{
+	return r->taken;
 }

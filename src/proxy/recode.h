@@ -33,5 +33,7 @@ int recode_peek(struct recode *r, struct source *source, bool growing,
 void recode_advance(struct recode *r, size_t n);
 bool recode_is_tired(const struct recode *r);
 bool recode_has_failed(const struct recode *r);
+/* Bytes of the source that the coder has taken so far. */
+uint64_t recode_taken(const struct recode *r);
 
 #endif

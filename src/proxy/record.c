@@ -9,6 +9,7 @@
 #include "proxy/fetch.h"
 #include "proxy/proxy.h"
 #include "proxy/recent.h"
+#include "proxy/tally.h"
 #include "proxy/tunnel.h"
 
 static struct bytes
@@ -101,7 +102,7 @@ stat_of(const struct exchange *x)
 	case RESULT_TUNNEL:
 		return STAT_tunnels;
 	case RESULT_NONE:
-		return STAT_errors;
+		return x->status < 400 ? STAT_own : STAT_errors;
 	case RESULT_MISS:
 	case RESULT_REFRESH_MODIFIED:
 	case RESULT_CLIENT_REFRESH_MISS:
@@ -110,12 +111,34 @@ stat_of(const struct exchange *x)
 	return x->decision.action == CACHE_PASS ? STAT_passes : STAT_misses;
 }
 
+/* Of what was counted so: the bytes that were sent. */
+static enum stats_counter
+sent_of(enum stats_counter counted)
+{
+	static const unsigned char sent[STAT_COUNT] = {
+	    [STAT_hits] = STAT_hits_sent,
+	    [STAT_revalidated] = STAT_revalidated_sent,
+	    [STAT_collapsed] = STAT_collapsed_sent,
+	    [STAT_misses] = STAT_misses_sent,
+	    [STAT_passes] = STAT_passes_sent,
+	    [STAT_denied] = STAT_denied_sent,
+	    [STAT_errors] = STAT_errors_sent,
+	    [STAT_own] = STAT_own_sent,
+	};
+
+	return (enum stats_counter)sent[counted];
+}
+
 static void
 count(struct exchange *x)
 {
 	struct stats *stats = &x->w->stats;
+	enum stats_counter counted = stat_of(x);
 
-	stats_add(stats, stat_of(x), 1);
+	stats_add(stats, counted, 1);
+	/* A tunnel counts its bytes itself. */
+	if (counted != STAT_tunnels)
+		stats_add(stats, sent_of(counted), x->sent);
 	if (x->result == RESULT_MEM_HIT)
 		stats_add(stats, STAT_memory_hits, 1);
 	if (x->result == RESULT_HIT || x->result == RESULT_MEM_HIT ||
@@ -123,7 +146,28 @@ count(struct exchange *x)
 		stats_add(stats, STAT_hit_bytes, x->body_sent);
 	if (x->aborted)
 		stats_add(stats, STAT_aborted, 1);
-	stats_add(stats, STAT_served_bytes, x->sent);
+}
+
+/* The same, by host, client and URL. */
+static void
+tally(struct exchange *x)
+{
+	struct tally *t = x->w->tally;
+	bool hit = x->result == RESULT_HIT || x->result == RESULT_MEM_HIT ||
+		   x->result == RESULT_REFRESH_UNMODIFIED;
+	struct tally_counts counts = {
+	    .requests = 1,
+	    .hits = hit,
+	    .sent = x->sent,
+	    .cached = hit ? x->body_sent : 0,
+	};
+
+	tally_add(tally_at_client(t, &x->client->peer, &x->client->tally_hash),
+	    &counts);
+	if (x->result == RESULT_NONE || x->result == RESULT_DENIED)
+		return;
+	tally_add(tally_at(t, TALLY_HOST, x->target.host), &counts);
+	tally_add(tally_at(t, TALLY_URL, cache_key_url(x->key)), &counts);
 }
 
 /* Lets go of all that the exchange holds; the client is the caller's. */
@@ -133,6 +177,7 @@ finish(struct exchange *x)
 	log_access(x);
 	note_recent(x);
 	count(x);
+	tally(x);
 	if (x->tunnel != NULL)
 		tunnel_cancel(x->tunnel);
 	if (x->fetch != NULL)
@@ -156,6 +201,23 @@ record_step(struct exchange *x)
 	else
 		client_next(client, keep);
 	return STEP_GONE;
+}
+
+int
+exchange_give_away(struct exchange *x)
+{
+	struct client *client = x->client;
+	struct worker *w = x->w;
+	struct guard_place place;
+	struct conn *conn;
+
+	finish(x);
+	client->exchange = NULL;
+	exchange_release(&x);
+	conn = client_take_conn(client, &place);
+	/* Who has it now has limits of its own. */
+	guard_leave(w->guard, &place);
+	return conn_detach(&conn);
 }
 
 void

@@ -62,13 +62,56 @@ is_last_hop(const struct exchange *x)
 	       n == 0;
 }
 
+/* Of an address of admin_listen nothing else is to be had. */
+static enum step
+answer_admin(struct exchange *x)
+{
+	enum step next = STEP_LOOKUP;
+
+	if (x->target.form == HTTP_FORM_ORIGIN)
+		next = local_step(x);
+	if (next != STEP_LOOKUP)
+		return next;
+	return answer_own(x, 404, "not-found",
+	    "This address has larder's page, and nothing else. The proxy is "
+	    "on those of listen in larder.conf. If it is the page that you "
+	    "look for: ask for it by address, or put this name into "
+	    "admin_names.");
+}
+
+/* In absolute form: by a browser that asks for the page through its proxy. */
+static bool
+is_for_self(struct exchange *x)
+{
+	union addr a;
+
+	if (x->target.form != HTTP_FORM_ABSOLUTE || x->target.tls)
+		return false;
+	for (unsigned i = 0; i < x->conf->listen_count; i++) {
+		const union addr *l = &x->conf->listen_addr[i];
+
+		if (l->sa.sa_family == AF_UNIX ||
+		    addr_port(l) != x->target.port)
+			continue;
+		return addr_parse_ip(x->target.host, x->target.port, &a) == 0
+			   ? proxy_is_self(x->w->proxy, &a)
+			   : true;
+	}
+	return false;
+}
+
 static enum step
 find_site(struct exchange *x)
 {
+	enum step next;
+
 	x->site = conf_site_for(x->conf, x->target.host, x->target.port);
 	if (x->site != NULL && x->target.host.n > 0)
 		return STEP_LOOKUP;
 	x->site = NULL;
+	next = local_step(x);
+	if (next != STEP_LOOKUP)
+		return next;
 	return answer_own(x, 400, "no-site",
 	    "This is larder, a caching proxy. It serves no site of that "
 	    "name.\n\n"
@@ -78,6 +121,9 @@ find_site(struct exchange *x)
 	    "               in /etc/apt/apt.conf.d/30larder\n"
 	    "    the rest   http_proxy=http://HOST:PORT "
 	    "https_proxy=http://HOST:PORT\n\n"
+	    "What it saves is shown at http://ADDRESS:PORT/, with its address "
+	    "or this machine's\nname; by other names once they are in "
+	    "admin_names in larder.conf.\n\n"
 	    "To serve a site by its name, in larder.conf:\n"
 	    "    site \"NAME\" { origin = \"http://ORIGIN\" }");
 }
@@ -122,14 +168,20 @@ route_step(struct exchange *x)
 	next = check_request(x);
 	if (next != STEP_LOOKUP)
 		return next;
+	if (x->client->admin)
+		return answer_admin(x);
 	if (x->head.method == HTTP_CONNECT) {
 		x->key = x->head.target;
 		return tunnel_start(x);
 	}
 	if (x->target.form == HTTP_FORM_ASTERISK || is_last_hop(x))
 		return answer_plain(x, 200, ALLOWED, bytes_of(NULL, 0));
+	if (is_for_self(x) && (next = local_step(x)) != STEP_LOOKUP)
+		return next;
 	if (x->target.form == HTTP_FORM_ORIGIN)
 		next = find_site(x);
+	if (next == STEP_GONE)
+		return next;
 	rule = policy_rule(x->conf, x->key);
 	x->key = policy_key(x->conf, x->site, rule, &x->target, &x->arena);
 	cache_request_init(&x->request, &x->head);

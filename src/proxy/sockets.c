@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "larder/err.h"
@@ -88,6 +89,11 @@ sockets_bind(struct orders **out, unsigned count, const struct conf *conf,
 		if (has_address(old, address))
 			continue;
 		err = bind_one(orders, count, address, why, why_size);
+		/* Who reaches it may purge: as on admin_socket. */
+		if (err == 0 && address->sa.sa_family == AF_UNIX &&
+		    conf_is_admin_address(conf, address) &&
+		    chmod(address->un.sun_path, 0660) < 0)
+			log_warn("%s: chmod", address->un.sun_path);
 		if (err < 0) {
 			sockets_close(orders, count);
 			return err;

@@ -14,6 +14,7 @@
 #include "proxy/acl.h"
 #include "proxy/client.h"
 #include "proxy/fetch.h"
+#include "proxy/tally.h"
 #include "proxy/tunnel.h"
 
 #define TUNNEL_MAGIC 0x74756e6eu
@@ -37,6 +38,8 @@ struct tunnel {
 	struct way up, down;
 	struct bytes greeting; /* what is left of the 200 */
 	int64_t started, idle; /* wall clock ms; ms */
+	uint64_t counted;      /* bytes, both ways */
+	uint64_t tally_hash;   /* of peer; see tally_at_client() */
 	union addr peer;
 	char origin_text[ADDR_TEXT];
 	char *url; /* host:port */
@@ -87,15 +90,40 @@ record(struct tunnel *t, uint64_t down)
 		access_log_write(log, &r);
 }
 
+/* Without its port. */
+static struct bytes
+host_of(const struct tunnel *t)
+{
+	struct bytes url = bytes_str(t->url);
+
+	while (url.n > 0 && url.p[url.n - 1] != ':')
+		url.n--;
+	return bytes_of(url.p, url.n > 0 ? url.n - 1 : 0);
+}
+
+/* A tunnel may last for days: what it moves is counted as it does. */
+static void
+count_moved(struct tunnel *t)
+{
+	uint64_t now = conn_bytes_out(t->client) + conn_bytes_out(t->origin);
+	struct tally_counts counts = {
+	    .requests = t->counted == 0, .tunnelled = now - t->counted};
+
+	if (now == t->counted)
+		return;
+	stats_add(&t->w->stats, STAT_tunnel_bytes, counts.tunnelled);
+	tally_add(
+	    tally_at_client(t->w->tally, &t->peer, &t->tally_hash), &counts);
+	tally_add(tally_at(t->w->tally, TALLY_HOST, host_of(t)), &counts);
+	t->counted = now;
+}
+
 static void
 tunnel_end(struct tunnel *t, bool failed)
 {
-	uint64_t down = conn_bytes_out(t->client);
-	uint64_t up = conn_bytes_out(t->origin);
-
 	t->failed = failed;
-	stats_add(&t->w->stats, STAT_tunnel_bytes, up + down);
-	record(t, down);
+	count_moved(t);
+	record(t, conn_bytes_out(t->client));
 	if (failed) {
 		conn_reset(&t->client);
 		conn_reset(&t->origin);
@@ -190,6 +218,7 @@ pump_both(struct tunnel *t)
 		tunnel_end(t, t->failed);
 		return;
 	}
+	count_moved(t);
 	if (more)
 		conn_poke(t->client, CONN_READABLE);
 }

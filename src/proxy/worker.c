@@ -12,6 +12,7 @@
 #include "larder/check.h"
 #include "larder/log.h"
 #include "proxy/client.h"
+#include "proxy/collect.h"
 #include "proxy/exchange.h"
 #include "proxy/fetch.h"
 #include "proxy/guard.h"
@@ -29,8 +30,10 @@
 
 struct worker_listener {
 	struct list node;
+	struct worker *w;
 	struct listener *listener;
 	union addr address;
+	bool admin; /* of admin_listen */
 };
 
 const struct http_limits worker_limits = {
@@ -102,9 +105,9 @@ on_starved(void *arg)
 static bool
 on_accept_starved(void *arg)
 {
-	struct worker *w = arg;
+	struct worker_listener *l = arg;
 
-	return upstreams_give_up_idle(w->upstreams) || on_starved(w);
+	return upstreams_give_up_idle(l->w->upstreams) || on_starved(l->w);
 }
 
 static struct upstream_options
@@ -226,6 +229,12 @@ reconfigure(struct worker *w, struct orders *orders)
 			log_warnx("worker %u: cannot listen: out of memory",
 			    w->index);
 	close_unlisted(w, orders->conf);
+	list_each (node, &w->listeners) {
+		struct worker_listener *l =
+		    container_of(node, struct worker_listener, node);
+
+		l->admin = conf_is_admin_address(orders->conf, &l->address);
+	}
 	upstreams_configure(w->upstreams, &options);
 	conf_unref(&w->conf);
 	w->conf = orders->conf;
@@ -249,7 +258,9 @@ on_control(void *arg)
 static void
 on_accept(void *arg, int fd, const union addr *peer)
 {
-	client_new(arg, fd, peer);
+	struct worker_listener *l = arg;
+
+	client_new(l->w, fd, peer, l->admin);
 }
 
 int
@@ -262,13 +273,15 @@ worker_listen(struct worker *w, const union addr *address, int fd)
 		close(fd);
 		return LARDER_NOMEM;
 	}
-	err = listener_new(&l->listener, w->loop, fd, on_accept, w);
+	err = listener_new(&l->listener, w->loop, fd, on_accept, l);
 	if (err < 0) {
 		free(l);
 		return err;
 	}
 	listener_on_starved(l->listener, on_accept_starved);
+	l->w = w;
 	l->address = *address;
+	l->admin = conf_is_admin_address(w->conf, address);
 	list_append(&w->listeners, &l->node);
 	return 0;
 }
@@ -299,6 +312,7 @@ worker_new(
 	    (err = resolver_new(&w->resolver, w->loop)) < 0 ||
 	    (err = upstreams_new(&w->upstreams, w->loop, w->resolver,
 		 proxy_tls(proxy), &options)) < 0 ||
+	    (err = collect_init(w)) < 0 ||
 	    (err = store_view_open(proxy_store(proxy), &w->view)) < 0) {
 		worker_free(&w);
 		return err;
@@ -342,6 +356,7 @@ worker_free(struct worker **worker)
 		loop_free(&w->loop);
 	if (w->view != NULL)
 		store_view_close(&w->view);
+	collect_release(w);
 	conf_unref(&w->conf);
 	free(w);
 }

@@ -26,6 +26,7 @@ struct access_log;
 struct flights;
 struct guard;
 struct proxy;
+struct tally;
 
 /* Limits on what comes from origins, in bytes and fields; those on requests
  * are the configuration's. */
@@ -71,6 +72,10 @@ struct worker {
 	struct mailbox_note give_up; /* idle clients: others need places */
 	bool draining;
 	struct loop_timer drain_timer;
+
+	struct tally *tally;		     /* that it writes into */
+	struct mailbox_note collect;	     /* hand it over: see collect.c */
+	_Atomic(struct tally *) full, empty; /* handed over; for the next */
 
 	char date[HTTP_DATE_SIZE]; /* of date_at, for Date */
 	int64_t date_at;

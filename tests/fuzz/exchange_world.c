@@ -275,7 +275,7 @@ world_client(void)
 	peer.sa.sa_family = AF_UNIX;
 	pair(fds);
 	link = new_link(fds[0], fds[1]);
-	client_new(world.worker, fds[1], &peer);
+	client_new(world.worker, fds[1], &peer, false);
 	return link;
 }
 

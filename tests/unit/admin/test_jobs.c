@@ -14,8 +14,8 @@
 #include <string.h>
 #include <sys/queue.h>
 
-#include "admin/counters.h"
 #include "admin/jobs.h"
+#include "admin/report.h"
 #include "cache/meta.h"
 #include "http/date.h"
 #include "larder/check.h"
@@ -328,7 +328,7 @@ verifies_and_cleans(void **state)
 static void
 counters_outlive_a_restart(void **state)
 {
-	uint64_t current[STAT_COUNT] = {0}, total[STAT_COUNT];
+	uint64_t current[COUNTER_COUNT] = {0}, total[COUNTER_COUNT];
 	struct counters c;
 	json_t *answer;
 	int64_t since;
@@ -348,7 +348,7 @@ counters_outlive_a_restart(void **state)
 	assert_true(total[STAT_requests] == 10);
 	assert_true(total[STAT_hit_bytes] == UINT64_C(10) << 40);
 
-	answer = ask(counters_job, 0, NULL);
+	answer = ask(report_job, 0, NULL);
 	assert_true(json_is_false(json_object_get(answer, "running")));
 	assert_int_equal(
 	    number(json_object_get(answer, "total"), "requests"), 7);
@@ -367,7 +367,7 @@ counters_of_garbage_are_zero(void **state)
 		assert_int_equal(
 		    store_state_set(store, "counters", bytes_str(texts[i])), 0);
 		counters_load(&c, store);
-		for (int s = 0; s < STAT_COUNT; s++)
+		for (int s = 0; s < COUNTER_COUNT; s++)
 			assert_true(c.before[s] == 0);
 		assert_true(c.since > 0);
 	}

@@ -97,6 +97,9 @@ defaults(void **state)
 	assert_int_equal(conf->listen_count, 3);
 	assert_string_equal(conf->listen[1], "[::]:3128");
 	assert_int_equal(addr_port(&conf->listen_addr[2]), 3142);
+	assert_int_equal(conf->listen_proxies, 3);
+	assert_int_equal(conf->admin_names_count, 0);
+	assert_string_equal(conf->admin_password, "");
 	assert_true(conf->workers >= 1);
 	assert_string_equal(conf->admin_socket, "/run/larder/admin.sock");
 	assert_string_equal(conf->access_log, "/var/log/larder/access.log");
@@ -128,6 +131,8 @@ static const char full[] =
     "# comments /* of */ every kind\n"
     "listen = {\"127.0.0.1:8080\", # in a list\n"
     "          \"[::1]:8080\", \"unix:/tmp/l.sock\"} // and behind it\n"
+    "admin_listen = {\"127.0.0.1:8081\"} admin_names = {\"Larder.Example\"}\n"
+    "admin_password = \"\\${secret\\\"\"\n"
     "workers = 3 /* here\n too */\n"
     "admin_socket = \"/tmp/admin.sock\"\n"
     "access_log = \"\"\n"
@@ -162,7 +167,12 @@ every_option(void **state)
 
 	(void)state;
 	assert_string_equal(c->file, path);
-	assert_int_equal(c->listen_count, 3);
+	assert_int_equal(c->listen_count, 4);
+	assert_int_equal(c->listen_proxies, 3);
+	assert_true(conf_is_admin_address(c, &c->listen_addr[3]));
+	assert_false(conf_is_admin_address(c, &c->listen_addr[2]));
+	assert_string_equal(c->admin_names[0], "larder.example");
+	assert_string_equal(c->admin_password, "${secret\"");
 	assert_string_equal(c->listen[2], "unix:/tmp/l.sock");
 	assert_int_equal(c->listen_addr[2].sa.sa_family, AF_UNIX);
 	assert_int_equal(c->workers, 3);
@@ -316,6 +326,13 @@ static const struct {
 	"2: listen = \"nonsense\" is "},
     {"listen = {\"127.0.0.1:1\", \"127.0.0.1:1\"}",
 	"1: listen = \"127.0.0.1:1\" is wrong; it is in the list already"},
+    {"admin_listen = {\"127.0.0.1:1\"} listen = {\"127.0.0.1:1\"}",
+	"1: admin_listen = \"127.0.0.1:1\" is wrong; it is in the list "
+	"already"},
+    {"admin_password = \"short\"", "1: admin_password = \"short\" is wrong; "
+				   "write 8 to 128 characters, or \"\""},
+    {"admin_names = {\"*\"}", "1: admin_names = \"*\" is wrong; write a host "
+			      "name alone, like \"larder.example\""},
     {"\nlisten = {}", "2: listen is empty"},
     {"access { clients = {} }", "1: clients is empty"},
     {"access { clients = {\"10.0.0.0/33\"} }",
