@@ -134,16 +134,20 @@ run: all
 
 # ---- to test it -------------------------------------------------------------
 
-SUITES = lint unit fuzz crash vtc system
+SUITES = lint unit fuzz crash vtc system package
 TESTS = B=$(B) LARDERD=$(B)/larderd LARDERCTL=$(B)/larderctl tests/run
 
-.PHONY: check soak bench fuzz fuzzers format
+.PHONY: check check-package soak bench fuzz fuzzers format
 
 check: all units fuzzers
 	@$(TESTS) $(SUITES)
 
+# The packages, installed and run in Debian roots of their own; as root.
+check-package: all
+	@$(TESTS) --slow package
+
 soak: all units
-	@$(TESTS) --slow crash system
+	@$(TESTS) --slow crash system package
 
 bench: all
 	@B=$(B) LARDERD=$(B)/larderd tests/bench/run

@@ -75,9 +75,9 @@ put_time(uint64_t ms)
 static void
 put_range(const struct conf_option *o)
 {
-	void (*one)(uint64_t n) = o->type == &conf_type_size	 ? put_size
+	void (*one)(uint64_t n) = o->type == &conf_type_size   ? put_size
 				  : o->type == &conf_type_time ? put_time
-								 : NULL;
+							       : NULL;
 
 	if (o->max == 0)
 		return;
