@@ -195,7 +195,10 @@ class Root:
 
 
 class Machine(Root):
-    """The root, booted: systemd is its first process. Its network is its own."""
+    """The root, booted: systemd is its first process. Its network is its own. Before boot()
+    commands run in it by chroot."""
+
+    first = None  # its first process, as seen from here
 
     def boot(self):
         self.unmount_for_boot()
@@ -207,7 +210,7 @@ class Machine(Root):
         self.started.append(self.nspawn)
         self.first = wait_for(self.find_first, what="the first process")
         wait_for(lambda: "running" in self.state() or "degraded" in self.state(), 60,
-                 what=f"systemd ({self.state()})")
+                 what="systemd")
         self.prepare_network()
         return self
 
@@ -237,6 +240,8 @@ class Machine(Root):
         return self.run("systemctl", "is-system-running", check=None)
 
     def inside(self, words):
+        if self.first is None:
+            return super().inside(words)
         return ["nsenter", "-t", str(self.first), "-m", "-u", "-i", "-n", "-p", "-r", "-w", "--",
                 *map(str, words)]
 

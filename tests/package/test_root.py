@@ -166,7 +166,7 @@ exec sed -i 's|^larder/{question}=.*|larder/{question}="{answer}"|' "$1"
 """)
     editor.chmod(0o755)
     return root.run("dpkg-reconfigure", "-feditor", "-plow", "larder",
-                    env={"EDITOR": "/tmp/editor", "VISUAL": "/tmp/editor"}, timeout=60)
+                    env={"EDITOR": "/tmp/editor", "VISUAL": "/tmp/editor", "DEBIAN_FRONTEND": "editor"}, timeout=60)
 
 
 def test_preseeded_answers_and_a_folder_elsewhere(root, larder_deb):
