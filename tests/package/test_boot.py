@@ -8,7 +8,7 @@ import time
 import pytest
 
 from debian_root import ORIGIN, PATIENCE, Machine, wait_for
-from test_root import BODY, newer
+from test_root import BODY, depends, newer
 
 pytestmark = pytest.mark.root
 #: From the archive, before the network is cut.
@@ -22,15 +22,14 @@ def machine(base, debs):
     try:
         shutil.copy(debs["larder"], made.path / "root")
         made.run("apt-get", "update", "-q")
-        made.run("apt-get", "install", "-q", "-y", "--no-install-recommends", "--download-only",
-                 "-o", "APT::Keep-Downloaded-Packages=true", *TOOLS,
-                 f"/root/{debs['larder'].name}")
+        made.run("apt-get", "install", "-q", "-y", "--no-install-recommends", *TOOLS,
+                 *depends(debs["larder"]))
         try:
             made.boot()
         except (AssertionError, OSError) as e:
             pytest.skip(f"systemd cannot be booted here: {str(e)[-300:]}")
         made.said = made.run("apt-get", "install", "-q", "-y", "--no-install-recommends",
-                             "--no-download", *TOOLS, f"/root/{debs['larder'].name}")
+                             f"/root/{debs['larder'].name}")
         made.serve({"a": BODY, "b": BODY * 20})
         yield made
     finally:
@@ -57,7 +56,8 @@ def test_the_unit_is_as_it_should_be(machine):
                        "/var/log/larder").split() == ["larder", "755", "larder", "750",
                                                       "larder", "750"]
     warnings = [line for line in machine.journal().splitlines()
-                if re.search(r" (warn|error) |denied|not permitted", line)]
+                if re.search(r" (warn|error) |denied|not permitted", line) and
+                "limit on open files" not in line]  # that is this machine's
     assert not warnings, "its cage does not hurt it"
     exposure = machine.run("systemd-analyze", "security", "--no-pager", "larder.service")
     assert float(re.search(r"exposure level for \S+ ([0-9.]+)", exposure)[1]) <= 2.5
@@ -95,7 +95,7 @@ def test_watchdog_restarts_what_hangs(machine):
         pid = main_pid(machine)
         time.sleep(5)
         assert main_pid(machine) == pid, "it feeds the watchdog"
-        machine.run("kill", "-STOP", pid)
+        machine.run("systemctl", "kill", "--kill-whom=main", "--signal=STOP", "larder")
         wait_for(lambda: main_pid(machine) not in (pid, "0") and machine.is_active("larder"), 60,
                  what="a new one")
         assert "watchdog" in machine.journal().lower()
@@ -175,6 +175,7 @@ print(len(done), lost)
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     for _ in range(3):
         time.sleep(1)
+        machine.run("systemctl", "reset-failed", "larder")  # not too often for it
         machine.run("systemctl", "restart", "larder")
     time.sleep(1)
     said, _ = process.communicate("\n", timeout=120 * PATIENCE)
@@ -188,6 +189,13 @@ print(len(done), lost)
     assert machine.is_active("larder.service")
     machine.run("systemctl", "stop", "larder.socket", "larder.service")
     machine.run("systemctl", "start", "larder.service")
+
+
+@pytest.fixture(autouse=True)
+def patient(machine):
+    """These tests start it more often than systemd thinks that anybody should."""
+    machine.run("systemctl", "reset-failed")
+    yield
 
 
 def test_without_v6(machine):
@@ -222,7 +230,7 @@ def test_a_cache_elsewhere_by_dpkg_reconfigure(machine):
 def test_upgrade_while_it_runs(machine, debs, tmp_path):
     pid = main_pid(machine)
     shutil.copy(newer(debs["larder"], tmp_path), machine.path / "root")
-    machine.run("apt-get", "install", "-q", "-y", "--no-download", "/root/larder_0.1.1.deb")
+    machine.run("apt-get", "install", "-q", "-y", "/root/larder_0.1.1.deb")
     assert machine.is_active("larder") and main_pid(machine) != pid
     assert machine.fetch("a") == (True, BODY)
 
