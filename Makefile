@@ -89,13 +89,13 @@ CHECK_PACKAGES = $(BUILD_PACKAGES) libcmocka-dev python3 python3-pytest \
 	varnish clang clang-format libclang-rt-14-dev curl openssl apt-utils \
 	dpkg-dev iproute2 zstd
 DEB_PACKAGES = $(BUILD_PACKAGES) debhelper dpkg-dev fakeroot po-debconf
-# Of `make check`'s and `make check-package`'s tests of the packages.
-PACKAGE_PACKAGES = lintian man-db groff-base zsh systemd systemd-container \
-	debootstrap
+# Of the tests of the packages; and of those in Debian roots.
+PACKAGE_PACKAGES = lintian man-db groff-base zsh systemd
+ROOT_PACKAGES = debootstrap systemd-container
 BENCH_PACKAGES = $(BUILD_PACKAGES) python3 wrk nginx-light trafficserver \
 	varnish squid
 
-.PHONY: deps check-deps bench-deps deb-deps
+.PHONY: deps check-deps bench-deps deb-deps root-deps
 
 deps:
 	@sh packaging/deps $(BUILD_PACKAGES)
@@ -103,12 +103,15 @@ check-deps:
 	@sh packaging/deps $(CHECK_PACKAGES) $(DEB_PACKAGES) $(PACKAGE_PACKAGES)
 deb-deps:
 	@sh packaging/deps $(DEB_PACKAGES)
+root-deps:
+	@sh packaging/deps $(ROOT_PACKAGES)
 bench-deps:
 	@sh packaging/deps $(BENCH_PACKAGES)
 
 # The goals that install what they lack do so before anything is compiled.
 DEPS := $(if $(filter check check-package soak fuzz,$(MAKECMDGOALS)),check-deps) \
 	$(if $(filter bench,$(MAKECMDGOALS)),deps) \
+	$(if $(filter check-package soak,$(MAKECMDGOALS)),root-deps) \
 	$(if $(filter run,$(MAKECMDGOALS)),deps)
 
 deb: | deb-deps

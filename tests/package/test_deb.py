@@ -1,8 +1,10 @@
 """The packages as files: what is in them, and what lintian says."""
+import configparser
 import os
 import pathlib
 import re
 import subprocess
+import xml.etree.ElementTree as ElementTree
 
 import pytest
 
@@ -149,6 +151,19 @@ def test_cron_and_the_timers_do_the_same(unpacked):
     timers = {re.search(r"Unit=larder-job@(\w+)", t.read_text())[1] for t in units.glob("*.timer")}
     assert timers == {"gc", "verify"}
     assert [line for line in lines if line.startswith("#") and "purge --unused-for 60d" in line]
+
+
+def test_what_others_read_is_well_formed(unpacked):
+    """avahi's XML, ufw's profile: the ports are those of the configuration."""
+    service = ElementTree.parse(unpacked / "etc/avahi/services/larder.service").getroot()
+    assert service.findtext("service/type") == "_apt_proxy._tcp"
+    ports = re.findall(r":(\d+)\"", run(LARDERD, "-n", "-c", unpacked /
+                                        "usr/share/larder/larder.conf").stdout.split("\n")[0])
+    assert service.findtext("service/port") in ports
+    profile = configparser.ConfigParser(interpolation=None)
+    profile.read(unpacked / "etc/ufw/applications.d/larder")
+    assert profile["larder"]["title"] and profile["larder"]["description"]
+    assert profile["larder"]["ports"].removesuffix("/tcp").split(",") == sorted(set(ports))
 
 
 # ---- manual pages and completions ------------------------------------------------
