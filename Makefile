@@ -38,7 +38,7 @@ UNITS := $(sort $(wildcard tests/unit/*/test_*.c))
 UNIT_BINS := $(UNITS:%.c=$(B)/%)
 FORMATTED = $(sort $(wildcard include/larder/*.h src/*.c src/*/*.[ch] \
 	storage/*.[ch] tests/unit/*/*.[ch] tests/fuzz/*.[ch] tests/crash/*.[ch] \
-	tests/bench/*.[ch]))
+	tests/bench/*.[ch] packaging/man/*.c))
 
 # Short lines unless V=1: "  CC src/larderd.c".
 Q := $(if $(V),,@)
@@ -91,6 +91,10 @@ BUILD_PACKAGES = gcc libc6-dev make libevent-dev liblmdb-dev libzstd-dev \
 CHECK_PACKAGES = $(BUILD_PACKAGES) libcmocka-dev python3 python3-pytest \
 	varnish clang clang-format libclang-rt-14-dev curl openssl apt-utils \
 	dpkg-dev iproute2 zstd python3-jsonschema
+DEB_PACKAGES = $(BUILD_PACKAGES) debhelper dpkg-dev fakeroot po-debconf
+# Of the tests of the packages; and of those in Debian roots.
+PACKAGE_PACKAGES = lintian man-db groff-base zsh systemd
+ROOT_PACKAGES = debootstrap systemd-container
 BENCH_PACKAGES = $(BUILD_PACKAGES) python3 wrk nginx-light trafficserver \
 	varnish squid haproxy valgrind
 
@@ -99,12 +103,16 @@ BENCH_PACKAGES = $(BUILD_PACKAGES) python3 wrk nginx-light trafficserver \
 PAGE_PACKAGES = chromium
 PAGE_TOOLS = auto-apt-proxy prometheus
 
-.PHONY: deps check-deps bench-deps page-deps
+.PHONY: deps check-deps bench-deps deb-deps root-deps page-deps
 
 deps:
 	@sh packaging/deps $(BUILD_PACKAGES)
 check-deps:
-	@sh packaging/deps $(CHECK_PACKAGES)
+	@sh packaging/deps $(CHECK_PACKAGES) $(DEB_PACKAGES) $(PACKAGE_PACKAGES)
+deb-deps:
+	@sh packaging/deps $(DEB_PACKAGES)
+root-deps:
+	@sh packaging/deps $(ROOT_PACKAGES)
 bench-deps:
 	@sh packaging/deps $(BENCH_PACKAGES)
 page-deps:
@@ -115,9 +123,12 @@ page-deps:
 		exit 1; done
 
 # The goals that install what they lack do so before anything is compiled.
-DEPS := $(if $(filter check soak fuzz,$(MAKECMDGOALS)),check-deps) \
+DEPS := $(if $(filter check check-package soak fuzz,$(MAKECMDGOALS)),check-deps) \
 	$(if $(filter bench,$(MAKECMDGOALS)),deps) \
+	$(if $(filter check-package soak,$(MAKECMDGOALS)),root-deps) \
 	$(if $(filter run,$(MAKECMDGOALS)),deps)
+
+deb: | deb-deps
 
 # header:package
 HEADERS = event2/event.h:libevent-dev lmdb.h:liblmdb-dev zstd.h:libzstd-dev \
@@ -140,16 +151,20 @@ run: all
 
 # ---- to test it -------------------------------------------------------------
 
-SUITES = lint unit fuzz crash vtc system
+SUITES = lint unit fuzz crash vtc system package
 TESTS = B=$(B) LARDERD=$(B)/larderd LARDERCTL=$(B)/larderctl tests/run
 
-.PHONY: check soak bench fuzz fuzzers format
+.PHONY: check check-package soak bench fuzz fuzzers format
 
 check: all units fuzzers
 	@$(TESTS) $(SUITES)
 
+# The packages, installed and run in Debian roots of their own; as root.
+check-package: all
+	@$(TESTS) --slow package
+
 soak: all units
-	@$(TESTS) --slow crash system
+	@$(TESTS) --slow crash system package
 
 # BENCH="hits misses" for some of it; tests/bench/run --help names them all.
 BENCH =
@@ -209,35 +224,93 @@ fuzz: $(FUZZ:%=$(FUZZ_B)/fuzz_%)
 	@B=$(FUZZ_B) SECONDS_EACH=$(FUZZ_SECONDS) KEEP=$(FUZZ_KEEP) \
 		sh packaging/fuzz $(FUZZ)
 
+# ---- manual pages -----------------------------------------------------------
+
+# The options in larder.conf(5) are the parser's.
+MAN = $(B)/man/larderd.8 $(B)/man/larderctl.1 $(B)/man/larder.conf.5
+FILL = sed -e 's|@PREFIX@|$(PREFIX)|g; s|@SYSCONFDIR@|$(SYSCONFDIR)|g' \
+	-e 's|@VERSION@|$(VERSION)|g'
+
+.PHONY: man
+
+man: $(MAN)
+
+$(B)/man/options: $(B)/packaging/man/options.o $(B)/liblarder.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+$(B)/man/options.man: $(B)/man/options
+	$(Q)$< > $@
+
+$(MAN): $(B)/man/%: packaging/man/%.in $(B)/man/options.man Makefile
+	$(call say,MAN,$@)
+	$(Q)$(FILL) -e '/^@OPTIONS@$$/ {' -e 'r $(B)/man/options.man' -e 'd' -e '}' \
+		$< > $@
+
 # ---- to install it ----------------------------------------------------------
 
 SBIN = $(DESTDIR)$(PREFIX)/sbin
 BIN = $(DESTDIR)$(PREFIX)/bin
+LIB = $(DESTDIR)$(PREFIX)/lib/larder
+SHARE = $(DESTDIR)$(PREFIX)/share
 ETC = $(DESTDIR)$(SYSCONFDIR)
-UNITDIR = $(DESTDIR)$(PREFIX)/lib/systemd/system
+UNITS_IN = $(PREFIX)/lib/systemd/system
+UNITDIR = $(DESTDIR)$(UNITS_IN)
 SYSUSERS = $(DESTDIR)$(PREFIX)/lib/sysusers.d
+BASH_COMPLETIONS = $(SHARE)/bash-completion/completions
+ZSH_COMPLETIONS = $(SHARE)/zsh/vendor-completions
+UNIT_FILES = $(notdir $(wildcard packaging/systemd/*.service \
+	packaging/systemd/*.socket packaging/systemd/*.timer))
+PRESETS = $(wildcard conf/presets/*.conf)
 
-.PHONY: install uninstall clean
+.PHONY: install uninstall deb clean
 
-install: all
-	install -d $(SBIN) $(BIN) $(ETC)/larder/presets $(ETC)/logrotate.d \
-		$(UNITDIR) $(SYSUSERS)
+install: all man
+	install -d $(SBIN) $(BIN) $(LIB) $(UNITDIR) $(SYSUSERS) $(SHARE)/larder \
+		$(SHARE)/man/man1 $(SHARE)/man/man5 $(SHARE)/man/man8 \
+		$(BASH_COMPLETIONS) $(ZSH_COMPLETIONS) $(ETC)/larder $(ETC)/cron.d \
+		$(ETC)/logrotate.d $(ETC)/ufw/applications.d $(ETC)/avahi/services
 	install -m 755 $(B)/larderd $(SBIN)/larderd
 	install -m 755 $(B)/larderctl $(BIN)/larderctl
+	$(FILL) packaging/job > $(LIB)/job && chmod 755 $(LIB)/job
 	test -e $(ETC)/larder/larder.conf || \
 		install -m 644 conf/larder.conf $(ETC)/larder/larder.conf
-	install -m 644 conf/presets/*.conf $(ETC)/larder/presets
-	sed 's|@PREFIX@|$(PREFIX)|; s|@SYSCONFDIR@|$(SYSCONFDIR)|' \
-		packaging/larder.service > $(UNITDIR)/larder.service
-	install -m 644 packaging/larder.sysusers $(SYSUSERS)/larder.conf
+	install -m 644 conf/larder.conf $(SHARE)/larder/larder.conf
+	install -d $(SHARE)/larder/presets
+	install -m 644 $(PRESETS) $(SHARE)/larder/presets
+	ln -sfnr $(SHARE)/larder/presets $(ETC)/larder/presets
+	install -m 644 $(B)/man/larderctl.1 $(SHARE)/man/man1
+	install -m 644 $(B)/man/larder.conf.5 $(SHARE)/man/man5
+	install -m 644 $(B)/man/larderd.8 $(SHARE)/man/man8
+	install -m 644 packaging/completions/larderctl.bash \
+		$(BASH_COMPLETIONS)/larderctl
+	install -m 644 packaging/completions/larderctl.zsh \
+		$(ZSH_COMPLETIONS)/_larderctl
+	for unit in $(UNIT_FILES); do \
+		$(FILL) packaging/systemd/$$unit > $(UNITDIR)/$$unit || exit 1; \
+		chmod 644 $(UNITDIR)/$$unit; done
+	install -m 644 packaging/systemd/larder.sysusers $(SYSUSERS)/larder.conf
+	$(FILL) packaging/larder.cron > $(ETC)/cron.d/larder
+	chmod 644 $(ETC)/cron.d/larder
 	install -m 644 packaging/larder.logrotate $(ETC)/logrotate.d/larder
+	install -m 644 packaging/larder.ufw $(ETC)/ufw/applications.d/larder
+	install -m 644 packaging/larder.avahi $(ETC)/avahi/services/larder.service
 
 # The configuration and the cache are the admin's; the presets are not.
 uninstall:
-	rm -f $(patsubst conf/presets/%,$(ETC)/larder/presets/%,$(wildcard \
-		conf/presets/*.conf))
-	rm -f $(SBIN)/larderd $(BIN)/larderctl $(UNITDIR)/larder.service \
-		$(SYSUSERS)/larder.conf $(ETC)/logrotate.d/larder
+	rm -f $(SBIN)/larderd $(BIN)/larderctl $(SYSUSERS)/larder.conf \
+		$(UNIT_FILES:%=$(UNITDIR)/%) $(ETC)/cron.d/larder \
+		$(ETC)/logrotate.d/larder $(ETC)/ufw/applications.d/larder \
+		$(ETC)/avahi/services/larder.service \
+		$(SHARE)/man/man1/larderctl.1 $(SHARE)/man/man5/larder.conf.5 \
+		$(SHARE)/man/man8/larderd.8 $(BASH_COMPLETIONS)/larderctl \
+		$(ZSH_COMPLETIONS)/_larderctl
+	test ! -L $(ETC)/larder/presets || rm $(ETC)/larder/presets
+	rm -rf $(LIB) $(SHARE)/larder
+
+# build/larder_*.deb and build/larder-client_*.deb, from a copy of the tree.
+deb:
+	@sh packaging/deb $(VERSION)
 
 clean:
 	rm -rf build

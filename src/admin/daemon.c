@@ -14,17 +14,22 @@
 #include <sys/resource.h>
 
 #include "admin/census.h"
+#include "admin/notify.h"
 #include "admin/page.h"
 #include "admin/server.h"
 #include "admin/visits.h"
 #include "larder/check.h"
 #include "larder/err.h"
 #include "larder/log.h"
+#include "net/inherit.h"
 #include "net/loop.h"
 #include "proxy/proxy.h"
 
-#define POLL_MS 20
-#define WHY_MAX 512
+#define POLL_MS	      20
+#define ADDRESSES_MAX 512
+#define WHY_MAX	      512
+/* For closing all, behind timeouts.drain. */
+#define CLOSING_MS    (30 * 1000)
 
 struct daemon {
 	struct conf *conf;
@@ -35,10 +40,23 @@ struct daemon {
 	struct census *census;
 	struct visits *visits;
 	struct page *page;
-	struct loop_timer poll;
+	struct notify *notify;
+	struct loop_timer poll, watchdog;
 	struct event *signals[5];
 	bool draining;
 };
+
+static const char *
+addresses(const struct conf *conf, char out[ADDRESSES_MAX])
+{
+	size_t n = 0;
+
+	out[0] = '\0';
+	for (unsigned i = 0; i < conf->listen_count && n < ADDRESSES_MAX; i++)
+		n += (size_t)snprintf(out + n, ADDRESSES_MAX - n, "%s%s",
+		    i ? ", " : "", conf->listen[i]);
+	return out;
+}
 
 /* What is wrong with the configuration, a line each; frees why. */
 static void
@@ -64,6 +82,9 @@ on_stop(evutil_socket_t number, short events, void *arg)
 	log_info("%s: %s", strsignal((int)number),
 	    d->draining ? "ending what is in flight" : "draining");
 	d->draining = true;
+	notify_send(d->notify,
+	    "STOPPING=1\nSTATUS=draining\nEXTEND_TIMEOUT_USEC=%lld",
+	    (long long)(d->conf->drain_timeout + CLOSING_MS) * 1000);
 	proxy_drain(d->proxy);
 	loop_timer_start(&d->poll, 0);
 }
@@ -77,6 +98,18 @@ on_poll(void *arg)
 		loop_timer_start(&d->poll, POLL_MS);
 	else
 		loop_stop(d->loop);
+}
+
+/* Four times in the time that the supervisor grants, so that a worker has the
+ * rest of it to answer. */
+static void
+on_watchdog(void *arg)
+{
+	struct daemon *d = arg;
+
+	if (proxy_alive(d->proxy))
+		notify_send(d->notify, "WATCHDOG=1");
+	loop_timer_start(&d->watchdog, notify_watchdog_ms(d->notify) / 4);
 }
 
 /* All of the new configuration or none of it. */
@@ -110,11 +143,24 @@ reload(void *arg, char **why)
 	return 0;
 }
 
+static void
+tell_ready(const struct daemon *d)
+{
+	char list[ADDRESSES_MAX];
+
+	notify_send(d->notify, "READY=1\nSTATUS=listens on %s, cache in %s",
+	    addresses(d->conf, list), d->conf->cache_path);
+}
+
 static int
 reload_for_admin(void *arg, char **why)
 {
-	int rc = reload(arg, why);
+	struct daemon *d = arg;
+	int rc;
 
+	notify_reloading(d->notify);
+	rc = reload(arg, why);
+	tell_ready(d);
 	if (rc != 0) {
 		report(*why ? strdup(*why) : NULL);
 		log_warnx("the old configuration stays");
@@ -185,6 +231,8 @@ raise_descriptors(void)
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	if (limit.rlim_cur == limit.rlim_max)
 		return;
 	limit.rlim_cur = limit.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
@@ -258,13 +306,20 @@ static int
 open_all(struct daemon *d)
 {
 	char why[WHY_MAX] = "";
-	int rc = loop_new(&d->loop, NULL, NULL);
+	int rc = inherit_take(why, sizeof(why));
 
+	d->notify = notify_open();
+	if (rc < 0) {
+		log_errorx("%s", why);
+		return rc;
+	}
+	rc = loop_new(&d->loop, NULL, NULL);
 	if (rc < 0) {
 		log_errorx("the event loop: %s", larder_strerror(rc));
 		return rc;
 	}
 	loop_timer_init(&d->poll, d->loop, on_poll, d);
+	loop_timer_init(&d->watchdog, d->loop, on_watchdog, d);
 	rc = open_store(d, why);
 	if (rc == 0)
 		rc = open_server(d, why);
@@ -306,22 +361,23 @@ close_all(struct daemon *d)
 			event_free(d->signals[i]);
 	if (d->loop) {
 		loop_timer_release(&d->poll);
+		loop_timer_release(&d->watchdog);
 		loop_free(&d->loop);
 	}
+	notify_close(&d->notify);
 	conf_unref(&d->conf);
 }
 
 static void
-announce(const struct conf *conf)
+announce(struct daemon *d)
 {
-	char list[512] = "";
-	size_t n = 0;
+	char list[ADDRESSES_MAX];
 
-	for (unsigned i = 0; i < conf->listen_count && n < sizeof(list); i++)
-		n += (size_t)snprintf(list + n, sizeof(list) - n, "%s%s",
-		    i ? ", " : "", conf->listen[i]);
-	log_info("larder " LARDER_VERSION " listens on %s, cache in %s", list,
-	    conf->cache_path);
+	log_info("larder " LARDER_VERSION " listens on %s, cache in %s",
+	    addresses(d->conf, list), d->conf->cache_path);
+	tell_ready(d);
+	if (notify_watchdog_ms(d->notify) > 0)
+		on_watchdog(d);
 }
 
 int
@@ -342,7 +398,7 @@ daemon_run(struct conf **conf)
 	rc = open_all(&d);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (rc == 0) {
-		announce(d.conf);
+		announce(&d);
 		census_start(d.census, d.proxy);
 		loop_run(d.loop);
 	}

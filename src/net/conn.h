@@ -82,6 +82,9 @@ ssize_t conn_fill(struct conn *conn, size_t limit);
 /* May conn_fill() get something now? No system call. For an owner that has let
  * an edge pass. */
 bool conn_readable(struct conn *conn);
+/* Did bytes come in that nobody has read? Asks the kernel, which knows of them
+ * before the loop is told. */
+bool conn_waiting(struct conn *conn);
 /* Is it open as far as the kernel knows at this moment? One system call, for
  * who must not find out by a write. */
 bool conn_is_alive(struct conn *conn);

@@ -153,6 +153,15 @@ conn_readable(struct conn *conn)
 }
 
 bool
+conn_waiting(struct conn *conn)
+{
+	char byte;
+
+	conn_checked(conn);
+	return recv(conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+bool
 conn_is_alive(struct conn *conn)
 {
 	char byte;

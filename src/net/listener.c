@@ -46,20 +46,30 @@ fail(int fd, const union addr *address, char *why, size_t why_size)
 	return error == EACCES || error == EPERM ? LARDER_ACCESS : LARDER_IO;
 }
 
+/* Accepted sockets inherit them. */
+bool
+listener_tune(int fd, const union addr *address)
+{
+	const int on = 1;
+	const int unsent = UNSENT;
+
+	if (address->sa.sa_family == AF_UNIX)
+		return true;
+	return setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent,
+		   sizeof(unsent)) == 0 &&
+	       setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == 0;
+}
+
 static int
 set_tcp_options(int fd, const union addr *address)
 {
 	const int on = 1;
-	const int unsent = UNSENT;
 	int only = address->v6.sin6_flowinfo != ADDR_DUAL;
 
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
 	    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) != 0)
 		return -1;
-	/* Accepted sockets inherit them. */
-	if (setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent,
-		sizeof(unsent)) != 0 ||
-	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0)
+	if (!listener_tune(fd, address))
 		return -1;
 	if (address->sa.sa_family != AF_INET6)
 		return 0;
@@ -284,11 +294,19 @@ listener_close(struct listener **out)
 {
 	struct listener *l = *out;
 
+	for (int i = 0; l != NULL && i < LAST_BATCH && accept_one(l); i++)
+		;
+	listener_leave(out);
+}
+
+void
+listener_leave(struct listener **out)
+{
+	struct listener *l = *out;
+
 	*out = NULL;
 	if (l == NULL)
 		return;
-	for (int i = 0; i < LAST_BATCH && accept_one(l); i++)
-		;
 	event_free(l->event);
 	loop_timer_stop(&l->resume);
 	close(l->fd);

@@ -20,6 +20,10 @@ struct listener;
  */
 int listener_socket(const union addr *address, char *why, size_t why_size);
 
+/* What listener_socket() sets for the connections to come, on a listening
+ * socket that another has opened. False: errno says why not. */
+bool listener_tune(int fd, const union addr *address);
+
 /* fd is non-blocking, close-on-exec, with TCP_NODELAY; the callee owns it. */
 typedef void listener_accept_fn(void *arg, int fd, const union addr *peer);
 
@@ -35,5 +39,7 @@ void listener_on_starved(
     struct listener *listener, listener_starved_fn *starved);
 /* Takes what still waits in the backlog, then closes. */
 void listener_close(struct listener **listener);
+/* Closes, and leaves that to whoever else has the socket. */
+void listener_leave(struct listener **listener);
 
 #endif

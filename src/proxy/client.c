@@ -134,6 +134,15 @@ wait_for_request(struct client *c)
 	join_idle(c);
 }
 
+/* While we drain: it gets one answer, if it asks. */
+static void
+wait_a_moment(struct client *c)
+{
+	leave_idle(c);
+	c->heading = true;
+	conn_set_timeout(c->conn, DRAIN_GRACE_MS);
+}
+
 static void
 wait_for_head(struct client *c)
 {
@@ -204,6 +213,7 @@ start_exchange(struct client *c, size_t size)
 	}
 	leave_idle(c);
 	c->exchange = x;
+	c->asked = true;
 	c->heading = false;
 	c->scanned = 0;
 	conn_set_timeout(c->conn, 0);
@@ -431,9 +441,8 @@ client_new(struct worker *w, int fd, const union addr *peer, bool admin)
 		c->heading = true;
 		conn_set_timeout(c->conn, REFUSED_MS);
 	} else if (w->draining) {
-		/* It was in the backlog: it gets its one answer, if it asks. */
-		c->heading = true;
-		conn_set_timeout(c->conn, DRAIN_GRACE_MS);
+		/* It was in the backlog. */
+		wait_a_moment(c);
 	} else {
 		wait_for_request(c);
 	}
@@ -476,7 +485,11 @@ clients_close_idle(struct worker *w)
 	list_each_safe (node, &w->clients) {
 		struct client *c = container_of(node, struct client, node);
 
-		if (c->exchange == NULL && !c->heading)
+		if (c->exchange != NULL || c->heading)
+			continue;
+		if (!c->asked || conn_waiting(c->conn))
+			wait_a_moment(c);
+		else
 			client_close(c, false);
 	}
 }

@@ -24,6 +24,7 @@ struct client {
 	struct exchange *exchange;  /* NULL: waiting for a request */
 	size_t scanned;		    /* of the head that is being read */
 	bool heading;		    /* the header timeout runs */
+	bool asked;		    /* there was a request */
 	bool ended;		    /* it will send nothing more */
 	enum guard_verdict verdict; /* but for ADMITTED: it gets one answer */
 	struct guard_place place;
@@ -53,7 +54,8 @@ struct conn *client_take_conn(struct client *client, struct guard_place *place);
 /* Closes the one that has waited longest for a request; false: none waits. */
 bool clients_give_up_idle(struct worker *w);
 
-/* Those that wait for a request, when the worker drains. */
+/* Those that wait for another request, when the worker drains; whose first one
+ * or next one may be on its way has a moment for it. */
 void clients_close_idle(struct worker *w);
 void clients_abort_all(struct worker *w);
 

@@ -383,6 +383,17 @@ proxy_running(const struct proxy *p)
 	return false;
 }
 
+bool
+proxy_alive(struct proxy *p)
+{
+	for (unsigned w = 0; w < p->worker_count; w++)
+		if (!worker_answered(p->workers[w]))
+			return false;
+	for (unsigned w = 0; w < p->worker_count; w++)
+		worker_ask(p->workers[w]);
+	return true;
+}
+
 void
 proxy_free(struct proxy **proxy)
 {
@@ -412,9 +423,7 @@ proxy_free(struct proxy **proxy)
 	if (p->tls != NULL)
 		tls_context_free(&p->tls);
 	if (p->conf != NULL) {
-		for (unsigned i = 0; i < p->conf->listen_count; i++)
-			if (p->conf->listen_addr[i].sa.sa_family == AF_UNIX)
-				unlink(p->conf->listen_addr[i].un.sun_path);
+		sockets_unlink(p->conf, NULL);
 		conf_unref(&p->conf);
 	}
 	pthread_mutex_destroy(&p->lock);

@@ -46,6 +46,10 @@ int proxy_reopen_log(struct proxy *proxy);
 void proxy_drain(struct proxy *proxy);
 bool proxy_running(const struct proxy *proxy);
 
+/* Has every worker turned its loop since this was last asked? For a watchdog:
+ * false again and again means that one hangs. */
+bool proxy_alive(struct proxy *proxy);
+
 /* Joins the threads and frees. After proxy_drain(). Blocks until it is over. */
 void proxy_free(struct proxy **proxy);
 

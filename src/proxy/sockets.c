@@ -13,6 +13,7 @@
 
 #include "larder/err.h"
 #include "larder/log.h"
+#include "net/inherit.h"
 #include "net/listener.h"
 
 static bool
@@ -35,7 +36,37 @@ sockets_close(struct orders *orders, unsigned count)
 	free(orders);
 }
 
-/* One socket a worker: of its own for TCP, the same one for a Unix socket. */
+/* A socket that a supervisor holds and nobody accepts on would let its clients
+ * wait for ever. */
+static int
+check_inherited(const struct conf *conf, char *why, size_t why_size)
+{
+	const union addr *a;
+	char text[ADDR_TEXT];
+
+	for (unsigned i = 0; (a = inherit_address(i)) != NULL; i++) {
+		if (has_address(conf, a))
+			continue;
+		snprintf(why, why_size,
+		    "%s was handed over by the supervisor (systemd: "
+		    "larder.socket), but listen does not name it; both must "
+		    "say the same",
+		    addr_format(a, text));
+		return LARDER_INVALID;
+	}
+	return 0;
+}
+
+static bool
+is_every_v6(const union addr *address)
+{
+	return address->sa.sa_family == AF_INET6 &&
+	       IN6_IS_ADDR_UNSPECIFIED(&address->v6.sin6_addr);
+}
+
+/* One socket a worker: of its own for TCP; the same one for a Unix socket, and
+ * for what was handed over. "[::]:port" is no error on a machine without v6:
+ * the default configuration has it. */
 static int
 bind_one(struct orders *orders, unsigned count, const union addr *address,
     char *why, size_t why_size)
@@ -46,13 +77,18 @@ bind_one(struct orders *orders, unsigned count, const union addr *address,
 		struct orders *o = &orders[w];
 		int fd;
 
-		if (address->sa.sa_family == AF_UNIX && first >= 0) {
-			fd = dup(first);
+		if (inherit_has(address) ||
+		    (address->sa.sa_family == AF_UNIX && first >= 0)) {
+			fd = first < 0 ? inherit_dup(address) : dup(first);
 			if (fd < 0)
 				snprintf(
 				    why, why_size, "dup: %s", strerror(errno));
 		} else {
 			fd = listener_socket(address, why, why_size);
+		}
+		if (fd < 0 && errno == EAFNOSUPPORT && is_every_v6(address)) {
+			log_warnx("%s; it is left out", why);
+			return 0;
 		}
 		if (fd < 0)
 			return LARDER_IO;
@@ -68,8 +104,12 @@ int
 sockets_bind(struct orders **out, unsigned count, const struct conf *conf,
     const struct conf *old, char *why, size_t why_size)
 {
-	struct orders *orders = calloc(count, sizeof(*orders));
+	struct orders *orders;
+	int rc = check_inherited(conf, why, why_size);
 
+	if (rc < 0)
+		return rc;
+	orders = calloc(count, sizeof(*orders));
 	for (unsigned w = 0; orders != NULL && w < count; w++) {
 		orders[w].sockets =
 		    calloc(conf->listen_count, sizeof(*orders->sockets));
@@ -109,7 +149,8 @@ sockets_unlink(const struct conf *old, const struct conf *conf)
 	for (unsigned i = 0; i < old->listen_count; i++) {
 		const union addr *a = &old->listen_addr[i];
 
-		if (a->sa.sa_family == AF_UNIX && !has_address(conf, a))
+		if (a->sa.sa_family == AF_UNIX && !has_address(conf, a) &&
+		    !inherit_has(a))
 			unlink(a->un.sun_path);
 	}
 }

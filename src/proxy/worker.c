@@ -11,6 +11,7 @@
 
 #include "larder/check.h"
 #include "larder/log.h"
+#include "net/inherit.h"
 #include "proxy/client.h"
 #include "proxy/collect.h"
 #include "proxy/exchange.h"
@@ -123,18 +124,26 @@ upstream_options(struct worker *w, const struct conf *conf)
 	};
 }
 
+/* What waits in the backlog of a socket that was handed over is for the next
+ * larderd. */
+static void
+close_listener(struct worker_listener *l)
+{
+	if (inherit_has(&l->address))
+		listener_leave(&l->listener);
+	else
+		listener_close(&l->listener);
+	free(l);
+}
+
 static void
 close_listeners(struct worker *w)
 {
 	struct list *node;
 
-	while ((node = list_shift(&w->listeners)) != NULL) {
-		struct worker_listener *l =
-		    container_of(node, struct worker_listener, node);
-
-		listener_close(&l->listener);
-		free(l);
-	}
+	while ((node = list_shift(&w->listeners)) != NULL)
+		close_listener(
+		    container_of(node, struct worker_listener, node));
 }
 
 static void
@@ -199,8 +208,7 @@ close_unlisted(struct worker *w, const struct conf *conf)
 		if (kept)
 			continue;
 		list_remove(&l->node);
-		listener_close(&l->listener);
-		free(l);
+		close_listener(l);
 	}
 }
 
@@ -253,6 +261,27 @@ on_control(void *arg)
 		if (orders.drain)
 			drain(w, orders.drain_now);
 	}
+}
+
+static void
+on_ask(void *arg)
+{
+	struct worker *w = arg;
+
+	atomic_store(&w->silent, false);
+}
+
+void
+worker_ask(struct worker *w)
+{
+	atomic_store(&w->silent, true);
+	mailbox_post(&w->ask);
+}
+
+bool
+worker_answered(const struct worker *w)
+{
+	return !atomic_load(&w->silent) || atomic_load(&w->done);
 }
 
 static void
@@ -318,6 +347,7 @@ worker_new(
 		return err;
 	}
 	mailbox_note_init(&w->control, w->mailbox, on_control, w);
+	mailbox_note_init(&w->ask, w->mailbox, on_ask, w);
 	mailbox_note_init(&w->give_up, w->mailbox, on_give_up, w);
 	guard_set_note(w->guard, index, &w->give_up);
 	loop_timer_init(&w->drain_timer, w->loop, on_drain_deadline, w);

@@ -1,7 +1,7 @@
 /*
  * A worker: one thread, one loop, and all that its connections share. Nothing
- * here is touched by another thread but `stats`, `open` and what a mailbox
- * guards.
+ * here is touched by another thread but what is _Atomic, `stats`, and what a
+ * mailbox guards.
  */
 #ifndef PROXY_WORKER_H
 #define PROXY_WORKER_H
@@ -70,6 +70,8 @@ struct worker {
 
 	struct mailbox_note control; /* look at proxy's orders */
 	struct mailbox_note give_up; /* idle clients: others need places */
+	struct mailbox_note ask;     /* is it alive? */
+	_Atomic bool silent;	     /* asked, and not answered yet */
 	bool draining;
 	struct loop_timer drain_timer;
 
@@ -103,6 +105,10 @@ void worker_free(struct worker **worker);
  */
 int worker_listen(struct worker *w, const union addr *address, int fd);
 int worker_start(struct worker *w);
+
+/* Its loop is to answer; whether it has, or has ended. From any thread. */
+void worker_ask(struct worker *w);
+bool worker_answered(const struct worker *w);
 
 /* Wall clock of this turn, in seconds. */
 int64_t worker_now(struct worker *w);
