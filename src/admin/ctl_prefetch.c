@@ -70,16 +70,17 @@ static void
 explain_outcome(const struct ctl_fetched *f, enum outcome outcome, int rc,
     char out[CTL_DETAIL])
 {
+	const char *text = "";
+
 	if (rc != 0)
-		snprintf(out, CTL_DETAIL, "%s", f->why);
-	else if (*f->detail && outcome != HIT)
-		snprintf(out, CTL_DETAIL, "%.100s", f->detail);
-	else if (outcome == NOT_STORED)
-		snprintf(out, CTL_DETAIL, "the origin does not let it be");
+		text = f->why;
 	else if (outcome == FETCHED && f->fwd_status == 304)
-		snprintf(out, CTL_DETAIL, "it still holds");
-	else
-		out[0] = '\0';
+		text = "it still holds";
+	else if (outcome == FAILED || outcome == NOT_STORED)
+		text = f->detail;
+	if (rc == 0 && outcome == NOT_STORED && *text == '\0')
+		text = "the origin does not let it be";
+	snprintf(out, CTL_DETAIL, "%s", text);
 }
 
 /* Under the lock. */
