@@ -273,9 +273,8 @@ ask(void *arg, const struct local_request *r, struct own_answer *answer,
 		return LOCAL_UNKNOWN;
 	known = names_know(p->names, r->conf, r->host, r->host_is_address);
 	/* auto-apt-proxy asks by address, or by a name that it was given. */
-	if (!known &&
-	    (r->forward ||
-		(!route->open && !(route->answer == answer_root && is_apt(r)))))
+	if (!known && !route->open &&
+	    !(route->answer == answer_root && is_apt(r)))
 		return LOCAL_UNKNOWN;
 	if (route->post ? r->head->method != HTTP_POST : !get)
 		return refuse(answer, 405,
