@@ -293,7 +293,7 @@ open_page(struct daemon *d)
 	int rc = visits_open(&d->visits, &options);
 
 	if (rc == 0)
-		rc = page_open(&d->page, d->visits);
+		rc = page_open(&d->page, d->loop, d->visits);
 	if (rc == 0)
 		proxy_set_door(d->proxy, page_door(d->page));
 	else

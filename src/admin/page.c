@@ -3,6 +3,7 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/sha.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,16 +16,19 @@
 #include "larder/check.h"
 #include "larder/clock.h"
 #include "larder/err.h"
-#include "larder/log.h"
+#include "net/loop.h"
 
 /* Between two attempts at the password, whosever they are. */
 #define ATTEMPT_MS  1000
 #define FIELDS_SIZE 1024
+#define NAMES_MS    (60 * 1000)
 
 struct page {
 	struct local_door door;
 	struct visits *visits;
-	struct names *names;
+	pthread_mutex_t lock;
+	struct names *names;	 /* under lock */
+	struct loop_timer again; /* to read them: the network may come later */
 	char *html;
 	size_t html_size;
 	char fields[FIELDS_SIZE]; /* of the page: PAGE_FIELDS, and its CSP */
@@ -260,6 +264,17 @@ find_route(struct bytes path)
 	return NULL;
 }
 
+static bool
+is_ours(struct page *p, const struct local_request *r)
+{
+	bool known;
+
+	pthread_mutex_lock(&p->lock);
+	known = names_know(p->names, r->conf, r->host, r->host_is_address);
+	pthread_mutex_unlock(&p->lock);
+	return known;
+}
+
 static enum local_verdict
 ask(void *arg, const struct local_request *r, struct own_answer *answer,
     void **taken)
@@ -267,15 +282,12 @@ ask(void *arg, const struct local_request *r, struct own_answer *answer,
 	struct page *p = arg;
 	const struct route *route = find_route(r->path);
 	bool get = r->head->method == HTTP_GET || r->head->method == HTTP_HEAD;
-	bool known;
 
 	if (route == NULL)
 		return LOCAL_UNKNOWN;
-	known = names_know(p->names, r->conf, r->host, r->host_is_address);
 	/* auto-apt-proxy asks by address, or by a name that it was given. */
-	if (!known &&
-	    (r->forward ||
-		(!route->open && !(route->answer == answer_root && is_apt(r)))))
+	if (!route->open && !(route->answer == answer_root && is_apt(r)) &&
+	    !is_ours(p, r))
 		return LOCAL_UNKNOWN;
 	if (route->post ? r->head->method != HTTP_POST : !get)
 		return refuse(answer, 405,
@@ -308,14 +320,32 @@ page_door(const struct page *p)
 	return &p->door;
 }
 
+static void
+on_again(void *arg)
+{
+	struct page *p = arg;
+	struct names *old, *fresh;
+
+	if (names_load(&fresh) == 0) {
+		pthread_mutex_lock(&p->lock);
+		old = p->names;
+		p->names = fresh;
+		pthread_mutex_unlock(&p->lock);
+		names_free(&old);
+	}
+	loop_timer_start(&p->again, NAMES_MS);
+}
+
 int
-page_open(struct page **out, struct visits *visits)
+page_open(struct page **out, struct loop *loop, struct visits *visits)
 {
 	struct page *p = calloc(1, sizeof(*p));
 
 	*out = NULL;
 	if (p == NULL)
 		return LARDER_NOMEM;
+	pthread_mutex_init(&p->lock, NULL);
+	loop_timer_init(&p->again, loop, on_again, p);
 	p->visits = visits;
 	p->door = (struct local_door){ask, on_take, p};
 	make_fields(p);
@@ -323,6 +353,7 @@ page_open(struct page **out, struct visits *visits)
 		page_free(&p);
 		return LARDER_NOMEM;
 	}
+	loop_timer_start(&p->again, NAMES_MS);
 	*out = p;
 	return 0;
 }
@@ -335,6 +366,8 @@ page_free(struct page **page)
 	*page = NULL;
 	if (p == NULL)
 		return;
+	loop_timer_release(&p->again);
+	pthread_mutex_destroy(&p->lock);
 	names_free(&p->names);
 	free(p->html);
 	free(p);

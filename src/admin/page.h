@@ -22,11 +22,12 @@
 
 #include "proxy/local.h"
 
+struct loop;
 struct page;
 struct visits;
 
 /* visits outlives it. LARDER_NOMEM. */
-int page_open(struct page **out, struct visits *visits);
+int page_open(struct page **out, struct loop *loop, struct visits *visits);
 /* After the proxy is freed. */
 void page_free(struct page **page);
 /* Lives as long as the page. */

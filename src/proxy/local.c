@@ -46,7 +46,6 @@ local_step(struct exchange *x)
 	    .head = &x->head,
 	    .host = x->target.host,
 	    .host_is_address = is_address(&x->target),
-	    .forward = x->target.form == HTTP_FORM_ABSOLUTE,
 	    .has_body = !http_body_done(&x->body),
 	    .admin = x->client->admin,
 	    .draining = x->w->draining,

@@ -21,9 +21,6 @@ struct local_request {
 	/* Of its Host: lower case, without brackets; n == 0: there is none */
 	struct bytes host;
 	bool host_is_address; /* an IP literal */
-	/* It came in absolute form, as to a proxy: only what is certainly meant
-	 * for this machine is for us. */
-	bool forward;
 	bool has_body;
 	/* To an address of admin_listen; and of these, to a Unix socket. */
 	bool admin, admin_unix;

@@ -102,7 +102,9 @@ stat_of(const struct exchange *x)
 	case RESULT_TUNNEL:
 		return STAT_tunnels;
 	case RESULT_NONE:
-		return x->status < 400 ? STAT_own : STAT_errors;
+		/* 0: the client left before there was any answer. */
+		return x->status > 0 && x->status < 400 ? STAT_own
+							: STAT_errors;
 	case RESULT_MISS:
 	case RESULT_REFRESH_MODIFIED:
 	case RESULT_CLIENT_REFRESH_MISS:
@@ -129,6 +131,14 @@ sent_of(enum stats_counter counted)
 	return (enum stats_counter)sent[counted];
 }
 
+/* No origin had to send the body again. */
+static bool
+is_from_cache(const struct exchange *x)
+{
+	return x->result == RESULT_HIT || x->result == RESULT_MEM_HIT ||
+	       x->result == RESULT_REFRESH_UNMODIFIED;
+}
+
 static void
 count(struct exchange *x)
 {
@@ -141,8 +151,7 @@ count(struct exchange *x)
 		stats_add(stats, sent_of(counted), x->sent);
 	if (x->result == RESULT_MEM_HIT)
 		stats_add(stats, STAT_memory_hits, 1);
-	if (x->result == RESULT_HIT || x->result == RESULT_MEM_HIT ||
-	    x->result == RESULT_REFRESH_UNMODIFIED)
+	if (is_from_cache(x))
 		stats_add(stats, STAT_hit_bytes, x->body_sent);
 	if (x->aborted)
 		stats_add(stats, STAT_aborted, 1);
@@ -153,8 +162,7 @@ static void
 tally(struct exchange *x)
 {
 	struct tally *t = x->w->tally;
-	bool hit = x->result == RESULT_HIT || x->result == RESULT_MEM_HIT ||
-		   x->result == RESULT_REFRESH_UNMODIFIED;
+	bool hit = is_from_cache(x);
 	struct tally_counts counts = {
 	    .requests = 1,
 	    .hits = hit,

@@ -79,27 +79,6 @@ answer_admin(struct exchange *x)
 	    "admin_names.");
 }
 
-/* In absolute form: by a browser that asks for the page through its proxy. */
-static bool
-is_for_self(struct exchange *x)
-{
-	union addr a;
-
-	if (x->target.form != HTTP_FORM_ABSOLUTE || x->target.tls)
-		return false;
-	for (unsigned i = 0; i < x->conf->listen_count; i++) {
-		const union addr *l = &x->conf->listen_addr[i];
-
-		if (l->sa.sa_family == AF_UNIX ||
-		    addr_port(l) != x->target.port)
-			continue;
-		return addr_parse_ip(x->target.host, x->target.port, &a) == 0
-			   ? proxy_is_self(x->w->proxy, &a)
-			   : true;
-	}
-	return false;
-}
-
 static enum step
 find_site(struct exchange *x)
 {
@@ -176,8 +155,6 @@ route_step(struct exchange *x)
 	}
 	if (x->target.form == HTTP_FORM_ASTERISK || is_last_hop(x))
 		return answer_plain(x, 200, ALLOWED, bytes_of(NULL, 0));
-	if (is_for_self(x) && (next = local_step(x)) != STEP_LOOKUP)
-		return next;
 	if (x->target.form == HTTP_FORM_ORIGIN)
 		next = find_site(x);
 	if (next == STEP_GONE)

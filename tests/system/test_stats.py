@@ -104,6 +104,17 @@ def test_who_leaves_early(make, origin, path):
     assert after["saved_bytes"] <= 0
 
 
+def test_who_leaves_without_an_answer(make, origin, path):
+    larder = make()
+    url = origin.on(path, Reply("late", fields=FRESH, delay=2))
+    with larder.client() as client:
+        client.send_head("GET", url)
+        wait_for(lambda: stats(larder)["fetches_in_flight"] == 1, what="the fetch")
+    wait_for(lambda: total(larder)["aborted"] == 1, what="the abort")
+    counted = total(larder)
+    assert counted["own"] == 0 and counted["worth_bytes"] == 0
+
+
 def test_own_answers_save_nothing(make):
     larder = make()
     assert larder.get("http://127.0.0.1:1/").status == 502
