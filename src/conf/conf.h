@@ -42,7 +42,8 @@ enum {
 /* rule { match = "glob" ... }: the first that matches a key holds. */
 struct conf_rule {
 	char *match;
-	char *file; /* where it stands; "": not in a file */
+	struct bytes literal; /* in match: what a URL must have in it */
+	char *file;	      /* where it stands; "": not in a file */
 	int line;
 	bool never;	   /* not stored, not answered from the store */
 	bool revalidate;   /* the origin is asked each time */

@@ -67,6 +67,8 @@ int conf_new(struct conf **out);
 /* What the values of one hold; not the struct itself. */
 void conf_site_release(struct conf_site *site);
 void conf_rule_release(struct conf_rule *rule);
+/* Sets its literal: the longest piece of match that stands for itself. */
+void conf_rule_prepare(struct conf_rule *rule);
 /* What in it excludes something else in it, behind "this rule "; or NULL. */
 const char *conf_rule_fault(const struct conf_rule *rule);
 void conf_values_release(struct conf *conf);

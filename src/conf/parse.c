@@ -404,6 +404,7 @@ place_rules(struct conf *conf)
 
 		if (wrong != NULL)
 			errors_add(now.errors, line, "this rule %s", wrong);
+		conf_rule_prepare(rule);
 		errors_find(now.errors, line, &file, &rule->line);
 		rule->file = strdup(file ? file : "");
 		if (rule->file == NULL)

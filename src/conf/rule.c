@@ -188,6 +188,23 @@ const struct conf_type conf_type_force = {
 
 /* ---- the whole -------------------------------------------------------- */
 
+void
+conf_rule_prepare(struct conf_rule *rule)
+{
+	const char *p = rule->match;
+
+	rule->literal = bytes_of(p, 0);
+	/* Behind a class or a quoted byte it would need a closer look. */
+	while (*p != '\0' && *p != '[' && *p != '\\') {
+		size_t n = strcspn(p, "*?[\\");
+
+		if (n > rule->literal.n)
+			rule->literal = bytes_of(p, n);
+		p += n;
+		p += *p == '*' || *p == '?';
+	}
+}
+
 const char *
 conf_rule_fault(const struct conf_rule *r)
 {

@@ -432,6 +432,34 @@ static const struct {
 	"1: this rule has a min_fresh above its max_fresh"},
 };
 
+static void
+rules_know_what_a_url_must_have(void **state)
+{
+	static const char *const rows[][2] = {
+	    {"*/debian/pool/*", "/debian/pool/"},
+	    {"*", ""},
+	    {"a?bc?d", "bc"},
+	    {"exact/path", "exact/path"},
+	    {"*/repodata/[0-9a-f]*-*-long-behind-it", "/repodata/"},
+	    {"[*]abc", ""},
+	    {"ab\\\\*cdef", "ab"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		char text[128];
+		struct conf *c;
+
+		snprintf(
+		    text, sizeof(text), "rule { match = \"%s\" }", rows[i][0]);
+		c = load(text);
+		if (!bytes_eq(c->rules[0].literal, bytes_str(rows[i][1])))
+			fail_msg("%s: %.*s", rows[i][0],
+			    BYTES_FMT(c->rules[0].literal));
+		conf_unref(&c);
+	}
+}
+
 /* ---- what a file includes --------------------------------------------- */
 
 static void
@@ -634,6 +662,7 @@ main(void)
 	    cmocka_unit_test(sites_by_host_and_port),
 	    cmocka_unit_test(lists_replace_and_append),
 	    cmocka_unit_test(a_default_follows_the_budget),
+	    cmocka_unit_test(rules_know_what_a_url_must_have),
 	    cmocka_unit_test(files_include_others),
 	    cmocka_unit_test(wrong_ones_say_where_and_what),
 	    cmocka_unit_test(all_errors_are_told_in_order),
