@@ -16,6 +16,8 @@
 #define SAVE_MS	  (60 * 1000)
 #define STATE_MAX (64u * 1024)
 #define NAME_SIZE 32
+/* Names that are kept of a day that is over. */
+#define DAY_MAX	  64u
 
 struct census {
 	struct loop *loop; /* NULL: nothing runs */
@@ -61,17 +63,17 @@ name_of(enum tally_kind kind, int64_t day, char name[NAME_SIZE])
 		    (int)(history_day_number(day) % CENSUS_DAYS));
 }
 
-/* Its day goes before it: places are used again. */
+/* Its day goes before it: places are used again. `most` of it are kept. */
 static int
 save_heavy(struct store *store, enum tally_kind kind, int64_t day,
-    const struct heavy *s)
+    const struct heavy *s, unsigned most)
 {
 	char name[NAME_SIZE], *text, *both;
 	int rc = LARDER_TOOBIG;
 
 	name_of(kind, day, name);
 	/* As many as there is room for. */
-	for (unsigned n = HEAVY_MAX; rc == LARDER_TOOBIG && n > 0; n /= 2) {
+	for (unsigned n = most; rc == LARDER_TOOBIG && n > 0; n /= 2) {
 		text = heavy_write(s, n);
 		if (text == NULL ||
 		    asprintf(&both, "%lld %s", (long long)day, text) < 0) {
@@ -116,10 +118,10 @@ save_heavies(struct census *c)
 	int rc = 0;
 
 	for (unsigned kind = 0; rc == 0 && kind < TALLY_KINDS; kind++) {
-		rc = save_heavy(c->store, kind, 0, &c->ever[kind]);
+		rc = save_heavy(c->store, kind, 0, &c->ever[kind], HEAVY_MAX);
 		if (rc == 0)
-			rc =
-			    save_heavy(c->store, kind, c->today, &c->day[kind]);
+			rc = save_heavy(
+			    c->store, kind, c->today, &c->day[kind], HEAVY_MAX);
 	}
 	c->changed = rc != 0;
 	return rc;
@@ -181,8 +183,9 @@ turn_day(struct census *c)
 
 	if (day == c->today)
 		return;
-	if (c->changed)
-		save_heavies(c);
+	/* Of a day that is over fewer are worth their place on the disk. */
+	for (unsigned kind = 0; c->today != 0 && kind < TALLY_KINDS; kind++)
+		save_heavy(c->store, kind, c->today, &c->day[kind], DAY_MAX);
 	c->today = day;
 	for (unsigned kind = 0; kind < TALLY_KINDS; kind++) {
 		heavy_clear(&c->day[kind]);

@@ -2,9 +2,10 @@
 import gzip
 import json
 import socket
+import struct
 import threading
 
-from harness.daemon import sanitized, wait_for
+from harness.daemon import PATIENCE, sanitized, wait_for
 from harness.origin import Reply, pattern
 
 FRESH = {"Cache-Control": "max-age=600"}
@@ -105,11 +106,13 @@ def test_who_leaves_early(make, origin, path):
 
 
 def test_who_leaves_without_an_answer(make, origin, path):
-    larder = make()
-    url = origin.on(path, Reply("late", fields=FRESH, delay=2))
+    larder = make({"timeouts": {"response": "60s"}})
+    url = origin.on(path, Reply("late", fields=FRESH, delay=2.5 * PATIENCE))
     with larder.client() as client:
         client.send_head("GET", url)
         wait_for(lambda: stats(larder)["fetches_in_flight"] == 1, what="the fetch")
+        # By a reset: an orderly end may still want the answer.
+        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     wait_for(lambda: total(larder)["aborted"] == 1, what="the abort")
     counted = total(larder)
     assert counted["own"] == 0 and counted["worth_bytes"] == 0

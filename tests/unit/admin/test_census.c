@@ -12,9 +12,9 @@
 #include <string.h>
 #include <time.h>
 
-#include "admin/heavy.h"
-#include "admin/history.h"
+#include "admin/census.h"
 #include "larder/check.h"
+#include "larder/clock.h"
 #include "larder/err.h"
 
 #define HOUR 3600
@@ -279,6 +279,58 @@ history_of_garbage(void **state)
 	}
 }
 
+/* ---- the heaviest of some days ---------------------------------------- */
+
+/* As the census keeps it, `back` days ago; the place it lies in is day's. */
+static void
+keep_day(int64_t day, int64_t at, const char *host, unsigned sent)
+{
+	char name[32], text[256];
+
+	snprintf(name, sizeof(name), "top-host-%d",
+	    (int)(history_day_number(at) % CENSUS_DAYS));
+	snprintf(text, sizeof(text),
+	    "%lld [{\"name\":\"%s\",\"requests\":1,\"sent_bytes\":%u}]",
+	    (long long)day, host, sent);
+	assert_int_equal(store_state_set(store, name, bytes_str(text)), 0);
+}
+
+static unsigned
+sent_by(const struct heavy *h, const char *host)
+{
+	for (unsigned i = 0; i < h->count; i++)
+		if (name_is(&h->items[i], host))
+			return (unsigned)h->items[i].counts.sent;
+	return 0;
+}
+
+static void
+days_are_summed(void **state)
+{
+	int64_t now = clock_wall_ms() / 1000;
+	struct census *census;
+	struct heavy *h;
+
+	(void)state;
+	keep_day(history_day(now, 0), history_day(now, 0), "a", 1);
+	keep_day(history_day(now, 1), history_day(now, 1), "a", 10);
+	keep_day(history_day(now, 3), history_day(now, 3), "b", 100);
+	/* What lies there is of 35 days before. */
+	keep_day(
+	    history_day(now, 2 + CENSUS_DAYS), history_day(now, 2), "a", 1000);
+	assert_int_equal(census_open(&census, NULL, store), 0);
+	assert_int_equal(
+	    census_top(census, TALLY_HOST, history_day(now, 1), &h), 0);
+	assert_int_equal(sent_by(h, "a"), 11);
+	assert_int_equal(sent_by(h, "b"), 0);
+	free(h);
+	assert_int_equal(census_top(census, TALLY_HOST, 1, &h), 0);
+	assert_int_equal(sent_by(h, "a"), 11);
+	assert_int_equal(sent_by(h, "b"), 100);
+	free(h);
+	census_free(&census);
+}
+
 int
 main(void)
 {
@@ -292,6 +344,7 @@ main(void)
 	    TEST(days_of_another_clock),
 	    TEST(history_outlives_a_restart),
 	    TEST(history_of_garbage),
+	    TEST(days_are_summed),
 	};
 
 	return cmocka_run_group_tests_name("census", tests, set_up, tear_down);
