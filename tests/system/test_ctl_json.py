@@ -48,7 +48,9 @@ def run(larder, *args, status=0):
 def commands(larder):
     url = larder.urls[0]
     return [
-        ("stats", ["stats"]), ("ls", ["ls"]), ("ls", ["ls", "*.none"]), ("explain", ["explain", url]),
+        ("stats", ["stats"]), ("stats", ["stats", "--since", "7d", "--by", "day"]),
+        ("stats", ["stats", "--by", "host"]), ("stats", ["stats", "--by", "url", "--since", "1h"]),
+        ("ls", ["ls"]), ("ls", ["ls", "*.none"]), ("explain", ["explain", url]),
         ("explain", ["explain", "-H", "A: one", "-H", "Authorization: x", url]),
         ("explain", ["explain", "http://nowhere.test/"]), ("verify", ["verify"]), ("gc", ["gc"]),
         ("version", ["version"]), ("purge", ["purge", "--dry-run", url]),
