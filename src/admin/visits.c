@@ -201,6 +201,7 @@ submit(struct visits *s, job_fn *job, void (*done)(struct runner_task *task),
 	w->began = loop_mono_ms(s->o.loop);
 	w->task.job = job;
 	w->task.conf = proxy_conf(*s->o.proxy);
+	w->task.flights = proxy_flights(*s->o.proxy);
 	w->task.done = done;
 	TAILQ_INIT(&w->task.args);
 	if (visit && evhttp_parse_query_str(visit->query, &w->task.args) != 0) {

@@ -8,6 +8,7 @@ import re
 import shutil
 import socket
 import subprocess
+import threading
 import time
 
 import pytest
@@ -389,6 +390,22 @@ def test_purge_with_the_password(filled):
     assert answer.status == 200 and json.loads(answer.body)["objects"] == 1
     assert not has(filled)
     assert data(filled)["ever"]["purged"] == 1
+
+
+def test_a_purge_overtakes_a_fetch(filled, origin, path):
+    """As larderctl's: what is on its way is not stored over it."""
+    old = b"old" * 130_000
+    replies = iter([Reply(old, fields=FRESH, pace=(60_000, 0.15))])
+    url = origin.on(path + "/slow", lambda x: next(replies, Reply(b"new", fields=FRESH)))
+    got = []
+    thread = threading.Thread(target=lambda: got.append(filled.get(url).body))
+    thread.start()
+    wait_for(lambda: data(filled)["flights"], what="the fetch")
+    assert purge(filled, f"url={url}", PASSWORD).status == 200
+    assert filled.get(url).body == b"new"
+    thread.join(20 * PATIENCE)
+    assert got == [old]
+    assert filled.get(url).body == b"new"
 
 
 def test_no_purge_without(filled):
