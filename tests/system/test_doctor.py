@@ -48,6 +48,14 @@ def test_all_is_well(make, url):
     assert listed["objects"] == []
 
 
+def test_the_pages_addresses_are_no_proxies(make, url):
+    """They take connections, and nothing is asked through them."""
+    at = f"127.0.0.1:{free_port()}"
+    checks = doctor(make({"admin_listen": [at]}), url, status=0)
+    assert [c for c in of(checks, "address", "ok") if at in c["text"]]
+    assert len(of(checks, "cache", "ok")) == 2
+
+
 def test_every_complaint_has_its_fix(make, url):
     larder = make()
     assert larder.stop() == 0
