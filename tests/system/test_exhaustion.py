@@ -2,7 +2,6 @@
 stays bounded, timeouts hold and descriptors come back."""
 import json
 import os
-import re
 import resource
 import socket
 import struct
@@ -410,7 +409,7 @@ def test_flood_of_variants(larder, origin, path):
     for i in range(40):
         assert larder.get(url, {"X-A": str(i)}).body == str(i).encode()
     found = json.loads(larder.ctl("--json", "explain", url, check=0).stdout)
-    assert len(re.findall(r'"etag"|"variant"', json.dumps(found))) <= 2 * 16
+    assert 1 < len(found["variants"]) <= 32
     assert larder.get(url, {"X-A": "39"}).hit
     assert not larder.get(url, {"X-A": "0"}).hit
 
