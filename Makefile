@@ -129,7 +129,7 @@ run: all
 SUITES = lint unit fuzz crash vtc system
 TESTS = B=$(B) LARDERD=$(B)/larderd LARDERCTL=$(B)/larderctl tests/run
 
-.PHONY: check soak bench fuzz fuzzers format
+.PHONY: check soak bench scale fuzz fuzzers format
 
 check: all units fuzzers
 	@$(TESTS) $(SUITES)
@@ -139,6 +139,13 @@ soak: all units
 
 bench: all
 	@B=$(B) LARDERD=$(B)/larderd tests/bench/run
+
+# By hand: build/gcc/tests/bench/scale -n 1000000. Out of storage/ and base/.
+scale: $(B)/tests/bench/scale
+
+$(B)/tests/bench/scale: $(B)/tests/bench/scale.o $(B)/liblarder.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -llmdb -lzstd -lxxhash -lpthread
 
 format:
 	clang-format -i $(FORMATTED)

@@ -131,32 +131,29 @@ judge_members(struct judge *j, struct list *batch)
 {
 	struct store *store = j->store;
 	struct writer *w = &store->writer;
-	struct hash hashes[CATALOG_BATCH], from, *at = NULL;
+	struct catalog_walk walk = {.count = 0};
 	unsigned seen = 0, n, limit = commit_limit(store);
 
 	do {
-		int err =
-		    catalog_members(w->reader, j->container, at, hashes, &n);
+		int err = catalog_members(w->reader, j->container, &walk);
 
 		catalog_reader_rest(w->reader);
 		if (err)
 			break;
-		n = n < limit ? n : limit;
+		n = walk.count < limit ? walk.count : limit;
 		for (unsigned i = 0; i < n && !j->stays; i++) {
-			struct bytes any = {NULL, 0};
+			struct bytes key = walk.keys[i];
 
-			j->hash = hashes[i];
+			j->hash = store_hash(store, key);
 			j->holds = false;
-			memory_change(store, j->hash, any, on_judge, j, batch);
+			memory_change(store, j->hash, key, on_judge, j, batch);
 			if (!j->holds)
 				sketch_spend(store->sketch, j->hash.lo);
 		}
 		seen += n;
-		from = hashes[n ? n - 1 : 0];
-		from.hi += ++from.lo == 0;
-		at = &from;
 		/* Where all that it saw holds, something behind it may go. */
 	} while (n && list_empty(batch) && !j->stays);
+	catalog_walk_release(&walk);
 	return seen;
 }
 

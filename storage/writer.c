@@ -75,12 +75,12 @@ give_up(struct store *store, struct list *batch, int err)
 {
 	struct writer *w = &store->writer;
 	int64_t now = clock_mono_ms();
-	struct bytes any = {NULL, 0};
 
 	list_each (node, batch) {
 		struct entry *e = container_of(node, struct entry, node);
 
-		memory_change(store, e->hash, any, on_give_up, store, NULL);
+		memory_change(
+		    store, e->hash, e->key, on_give_up, store, NULL);
 	}
 	if (now - w->complained > 60000 || !w->complained) {
 		w->complained = now;
@@ -202,11 +202,13 @@ resume_stalled(struct store *store)
 }
 
 static void
-round_once(struct store *store)
+round_once(struct store *store, bool gc)
 {
 	make_room(store);
 	resume_stalled(store);
 	commit_group(store);
+	if (gc)
+		commit_compact_catalog(store);
 	budget_give(&store->budget, store->writer.grant);
 	store->writer.grant = 0;
 }
@@ -274,6 +276,7 @@ run(void *arg)
 	while (!all_done(w) && failures < 8) {
 		int64_t wait = until_due(store);
 		uint64_t before;
+		bool gc;
 
 		/* A daemon that evicts ahead need not be asked to. */
 		if (wait) {
@@ -284,8 +287,9 @@ run(void *arg)
 				continue;
 		}
 		before = w->dirty_count;
+		gc = w->gc_wanted > 0;
 		pthread_mutex_unlock(&w->lock);
-		round_once(store);
+		round_once(store, gc);
 		pthread_mutex_lock(&w->lock);
 		w->rounds++;
 		w->gc_wanted -= w->gc_wanted > 0;

@@ -98,6 +98,9 @@ unsigned commit_limit(const struct store *store);
 void writer_requeue(struct store *store, struct list *batch);
 /* The budget's share of the catalog as it is now. */
 void commit_account_catalog(struct store *store);
+/* Makes its file short, where that gives much back and there is room for the
+ * copy: the writer's, between groups. */
+void commit_compact_catalog(struct store *store);
 /* Opening: what was to be punched when it ended. */
 void commit_punch_again(struct store *store);
 /* pack.c: appends a record to the pack, by the writer's buffer; place says
