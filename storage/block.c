@@ -203,8 +203,8 @@ compare(struct bytes a, struct bytes b)
 /* What is before the key stays as it is, byte for byte, and so does what is
  * behind the entry after it: that one is the last whose neighbour changed. */
 int
-block_edit(struct bytes block, struct bytes key, struct bytes value, char *buf,
-    size_t *n)
+block_edit(struct bytes block, struct bytes key, struct bytes value,
+    struct block_edited *out)
 {
 	struct block_cursor c;
 	struct block_builder b;
@@ -213,7 +213,7 @@ block_edit(struct bytes block, struct bytes key, struct bytes value, char *buf,
 	size_t before;
 
 	block_begin(&c, block);
-	block_start(&b, buf);
+	block_start(&b, out->buf);
 	do {
 		at = c.p;
 		memcpy(b.last, c.key, c.n);
@@ -226,7 +226,7 @@ block_edit(struct bytes block, struct bytes key, struct bytes value, char *buf,
 		     ? 0
 		     : (size_t)(at - block.p) - BLOCK_EMPTY;
 	if (before)
-		memcpy(buf + BLOCK_EMPTY, block.p + BLOCK_EMPTY, before);
+		memcpy(out->buf + BLOCK_EMPTY, block.p + BLOCK_EMPTY, before);
 	b.n += before;
 	if (more && bytes_eq(bytes_of(c.key, c.n), key)) {
 		there = true;
@@ -236,13 +236,15 @@ block_edit(struct bytes block, struct bytes key, struct bytes value, char *buf,
 		return LARDER_DAMAGED;
 	if (!value.p && !there)
 		return LARDER_ABSENT;
+	out->appended = !more && !there && before;
+	out->shared = block_shared(bytes_of(b.last, b.last_n), key);
 	if (value.p)
 		block_add(&b, key, value);
 	if (more) {
 		block_add(&b, bytes_of(c.key, c.n), c.value);
-		memcpy(buf + b.n, c.p, (size_t)(c.end - c.p));
+		memcpy(out->buf + b.n, c.p, (size_t)(c.end - c.p));
 		b.n += (size_t)(c.end - c.p);
 	}
-	*n = block_seal(&b);
+	out->n = block_seal(&b);
 	return 0;
 }

@@ -64,12 +64,20 @@ void block_add(struct block_builder *b, struct bytes key, struct bytes value);
 /* Seals it and returns its bytes. */
 size_t block_seal(struct block_builder *b);
 
+struct block_edited {
+	char *buf; /* of BLOCK_ROOM bytes, the caller's */
+	size_t n;  /* how long it is, perhaps more than BLOCK_MAX */
+	/* The key is new, and behind all others: it begins there, and has so
+	 * much in common with the one before. */
+	bool appended;
+	size_t shared;
+};
+
 /* Writes the block with this key's value put in its place (value.p NULL: the
- * key left out) to buf, of BLOCK_ROOM bytes; *n: how long that is, perhaps more
- * than BLOCK_MAX. block.n 0 is an empty one. 0, LARDER_ABSENT (there was nothing
+ * key left out). block.n 0 is an empty one. 0, LARDER_ABSENT (there was nothing
  * to leave out), LARDER_DAMAGED. */
 int block_edit(struct bytes block, struct bytes key, struct bytes value,
-    char *buf, size_t *n);
+    struct block_edited *out);
 
 /* Bytes with which both begin. */
 size_t block_shared(struct bytes a, struct bytes b);

@@ -2,7 +2,8 @@
  * The catalog in LMDB: five databases in one file.
  *
  *   index       'u' key, cut            -> value: what stands under the key
- *               'm' container (u64 BE), key, cut -> nothing: a member
+ *               'm' container (u64 BE), then of a pack: offset (u64 BE) of a
+ *                   record, of a blob: key, cut -> nothing: a member
  *               both in blocks: tree.c, block.c
  *   large       hash (16 bytes)         -> sum, key and value of those that
  *                                          do not fit into a block

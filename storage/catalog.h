@@ -91,9 +91,13 @@ void catalog_walk_release(struct catalog_walk *walk);
  * perhaps others that share so much. LARDER_NOMEM, too. */
 int catalog_urls(
     struct catalog_reader *r, struct bytes prefix, struct catalog_walk *walk);
-/* Keys that have something in the container. */
+/* What the catalog has in the container, in place of the keys: of a blob's file
+ * the key, of a pack the offset of each record (catalog_offset() of it), for
+ * the record says whose it is: members.c asks it. */
 int catalog_members(
     struct catalog_reader *r, uint64_t container, struct catalog_walk *walk);
+/* LARDER_DAMAGED: it is none. */
+int catalog_offset(struct bytes member, uint64_t *offset);
 
 int catalog_begin(struct catalog *c);
 void catalog_abort(struct catalog *c);
@@ -105,8 +109,9 @@ int catalog_old(
 /* value.p NULL: removed. */
 int catalog_put(
     struct catalog *c, struct hash hash, struct bytes key, struct bytes value);
-int catalog_put_member(struct catalog *c, uint64_t container, struct hash hash,
-    struct bytes key, bool there);
+/* Something of this key lies at the place, or does not any more. */
+int catalog_put_member(struct catalog *c, const struct place *place,
+    struct hash hash, struct bytes key, bool there);
 int catalog_old_container(
     struct catalog *c, uint64_t id, struct object_container *out);
 /* before: the record it replaces, after: NULL for removed, and with it all its

@@ -1,6 +1,5 @@
 /*
- * The catalog's keys: what stands under each, and which have something in a
- * container.
+ * The catalog's keys: what stands under each, and what lies in a container.
  *
  * What always holds: a value is never given for a key that is not, byte for
  * byte, the one that was asked for.
@@ -174,14 +173,20 @@ catalog_put(
 }
 
 int
-catalog_put_member(struct catalog *c, uint64_t container, struct hash hash,
-    struct bytes key, bool there)
+catalog_put_member(struct catalog *c, const struct place *place,
+    struct hash hash, struct bytes key, bool there)
 {
 	char buf[CATALOG_KEY_MAX], cut[CATALOG_KEY_MAX];
 	struct bytes nothing = {there ? "" : NULL, 0};
 
-	key = member_key(buf, container, index_key(cut, hash, key));
-	return index_put(c, TREE_MEMBERS, key, nothing);
+	if (place->kind == PLACE_PACK) {
+		object_put64_be(cut, place->offset);
+		key = bytes_of(cut, 8);
+	} else {
+		key = index_key(cut, hash, key);
+	}
+	return index_put(c, TREE_MEMBERS,
+	    member_key(buf, place->container, key), nothing);
 }
 
 struct first {
@@ -334,6 +339,15 @@ catalog_urls(
 	if (w.prefix.n > CATALOG_CUT)
 		w.prefix.n = CATALOG_CUT;
 	return walk_on(&w, TREE_URLS);
+}
+
+int
+catalog_offset(struct bytes member, uint64_t *offset)
+{
+	if (member.n != 8)
+		return LARDER_DAMAGED;
+	*offset = object_get64_be(member.p);
+	return 0;
 }
 
 int

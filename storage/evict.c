@@ -8,6 +8,7 @@
  * back as it goes; what stays is written only where there is room for it.
  */
 #include "internal.h"
+#include "members.h"
 
 /* After so many second chances in one go nobody gets another. */
 #define CHANCES 256u
@@ -131,18 +132,19 @@ judge_members(struct judge *j, struct list *batch)
 {
 	struct store *store = j->store;
 	struct writer *w = &store->writer;
-	struct catalog_walk walk = {.count = 0};
+	struct members members = {.count = 0};
 	unsigned seen = 0, n, limit = commit_limit(store);
 
 	do {
-		int err = catalog_members(w->reader, j->container, &walk);
+		int err =
+		    members_next(store, w->reader, j->container, &members);
 
 		catalog_reader_rest(w->reader);
 		if (err)
 			break;
-		n = walk.count < limit ? walk.count : limit;
+		n = members.count < limit ? members.count : limit;
 		for (unsigned i = 0; i < n && !j->stays; i++) {
-			struct bytes key = walk.keys[i];
+			struct bytes key = members.keys[i];
 
 			j->hash = store_hash(store, key);
 			j->holds = false;
@@ -153,7 +155,7 @@ judge_members(struct judge *j, struct list *batch)
 		seen += n;
 		/* Where all that it saw holds, something behind it may go. */
 	} while (n && list_empty(batch) && !j->stays);
-	catalog_walk_release(&walk);
+	members_release(&members);
 	return seen;
 }
 
@@ -195,7 +197,7 @@ leave(struct store *store, uint64_t id, enum place_kind kind, uint64_t need,
     bool chances, bool *stays)
 {
 	struct writer *w = &store->writer;
-	struct commit_extra extra = {.leave = id};
+	struct commit_extra extra = {.remove = 0};
 	struct judge j = {.store = store, .container = id};
 	struct list batch;
 	int err;

@@ -30,20 +30,6 @@ has_place(const struct object_value *v, const struct place *p)
 	return false;
 }
 
-static bool
-has_container(const struct object_value *v, uint64_t id)
-{
-	for (unsigned i = 0; i < v->count; i++) {
-		const struct object_info *info = &v->infos[i];
-
-		if ((info->head.kind != PLACE_NONE &&
-			info->head.container == id) ||
-		    info->body.container == id)
-			return true;
-	}
-	return false;
-}
-
 /* A place that stands in `a` only: sign says whether it came or went. */
 static int
 only_in(struct commit *c, const struct entry *e, const struct place *p,
@@ -61,10 +47,8 @@ only_in(struct commit *c, const struct entry *e, const struct place *p,
 		c->regions[c->region_count++] = (struct region){
 		    p->container, p->offset, object_place_size(p)};
 	}
-	if (has_container(other, p->container))
-		return 0;
 	return catalog_put_member(
-	    c->store->catalog, p->container, e->hash, e->key, sign > 0);
+	    c->store->catalog, p, e->hash, e->key, sign > 0);
 }
 
 static int
@@ -126,10 +110,6 @@ write_item(struct commit *c, const struct item *item)
 		err = differ(c, e, &now, &old, 1);
 	if (!err)
 		err = differ(c, e, &old, &now, -1);
-	if (!err && c->extra && c->extra->leave &&
-	    !has_container(&now, c->extra->leave))
-		err = catalog_put_member(
-		    catalog, c->extra->leave, e->hash, e->key, false);
 	return err;
 }
 

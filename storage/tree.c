@@ -5,12 +5,12 @@
  * of each page that random inserts leave empty. A block of some thirty entries
  * that share their beginnings is one node, as long as a page of LMDB's overflow
  * has room for, and what is in the block is ours to fill: one that is full
- * shares with its neighbour, and only two full ones become three (a B*-tree's
+ * shares with a neighbour, and only two full ones become three (a B*-tree's
  * rule), so that they are some five sixths full on the average.
  *
- *   one too long ─┬─ a neighbour has room ──> both, half full each of what
- *                 │                           they have
- *                 └─ it has none ──> three
+ *   one too long ─┬─ a neighbour has room ──> both, as full as each other
+ *                 ├─ none has any ──> three of it and one of them
+ *                 └─ by a key behind all there are ──> it, and a new one
  *   one left short ── fits into its neighbour ──> one
  *
  * What always holds
@@ -31,7 +31,7 @@
 #define SHORT	 (BLOCK_MAX / 3)
 #define COMPANY	 (BLOCK_MAX * 4 / 5)
 /* Of what two blocks hold: more is better off in three. */
-#define TWO_FULL (2 * BLOCK_MAX * 15 / 16)
+#define TWO_FULL (2 * BLOCK_MAX * 31 / 32)
 
 static MDB_val
 val_of(struct bytes b)
@@ -183,7 +183,8 @@ del(struct writing *w, struct bytes node)
 struct spread {
 	struct writing *writing;
 	struct bytes node; /* the first one's */
-	size_t target;	   /* bytes each is to have */
+	unsigned wanted;   /* blocks, if they hold it */
+	size_t target;	   /* bytes each is to have then */
 	struct block_builder builder;
 	unsigned count;
 	struct bytes nodes[5], blocks[5];
@@ -210,10 +211,10 @@ spread_add(struct spread *s, struct bytes key, struct bytes value)
 {
 	struct block_builder *b = &s->builder;
 	size_t n = block_size_with(b, key, value);
-
 	/* The entry that passes the target goes where more of it lies. */
-	if (b->count && (n > BLOCK_MAX || (n > s->target &&
-					      n - s->target > s->target - b->n))) {
+	bool enough = s->count + 1 < s->wanted && b->n + n > 2 * s->target;
+
+	if (b->count && (n > BLOCK_MAX || enough)) {
 		struct bytes last = bytes_of(b->last, b->last_n);
 		struct bytes node =
 		    bytes_of(key.p, block_shared(last, key) + 1);
@@ -252,7 +253,7 @@ static int
 rewrite(struct writing *w, struct bytes node, struct bytes left,
     struct bytes right_node, struct bytes right, unsigned n)
 {
-	struct spread s = {.writing = w, .node = node};
+	struct spread s = {.writing = w, .node = node, .wanted = n};
 	int rc;
 
 	s.target = BLOCK_EMPTY + (left.n + right.n) / n;
@@ -264,58 +265,107 @@ rewrite(struct writing *w, struct bytes node, struct bytes left,
 	return rc;
 }
 
-/* Where the cursor's block has no neighbour in the tree, *beside is empty. */
+/* The block next to this one in a direction; there.n 0: there is none. */
 static int
-neighbour(struct writing *w, MDB_cursor *cursor, MDB_cursor_op op,
-    char buf[NODE_MAX], struct bytes *node, struct bytes *beside)
+neighbour(struct writing *w, MDB_cursor *cursor, struct bytes node,
+    MDB_cursor_op op, MDB_val *k, struct bytes *there)
 {
-	MDB_val k, v;
-	int rc = step(cursor, w->tree, &k, &v, op);
+	MDB_val v;
+	int rc;
 
-	*beside = bytes_of(w->room->beside, 0);
+	there->n = 0;
+	*k = val_of(node);
+	rc = mdb_cursor_get(cursor, k, &v, MDB_SET);
+	if (!rc)
+		rc = step(cursor, w->tree, k, &v, op);
+	if (!rc)
+		*there = bytes_in(v);
+	return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+/* The neighbour that has more room, copied to where LMDB does not move it. */
+static int
+choose(struct writing *w, MDB_cursor *cursor, struct bytes node,
+    char buf[NODE_MAX], struct bytes *other, struct bytes *beside, bool *before)
+{
+	struct bytes next, last;
+	MDB_val k_next, k_last, k;
+	int rc = neighbour(w, cursor, node, MDB_NEXT, &k_next, &next);
+
+	if (!rc)
+		rc = neighbour(w, cursor, node, MDB_PREV, &k_last, &last);
 	if (rc)
-		return rc == MDB_NOTFOUND ? 0 : rc;
-	memcpy(buf, k.mv_data, k.mv_size);
-	*node = bytes_of(buf, k.mv_size);
-	memcpy(w->room->beside, v.mv_data, v.mv_size);
-	beside->n = v.mv_size;
+		return rc;
+	*before = !next.n || (last.n && last.n < next.n);
+	k = *before ? k_last : k_next;
+	*beside = *before ? last : next;
+	if (beside->n) {
+		memcpy(w->room->beside, beside->p, beside->n);
+		memcpy(buf, k.mv_data, k.mv_size);
+	}
+	beside->p = w->room->beside;
+	*other = bytes_of(buf, beside->n ? k.mv_size : 0);
 	return 0;
 }
 
-/* With the one behind it, or where there is none, the one before it. */
+/* What is too long, or short. */
 static int
 share(struct writing *w, MDB_cursor *cursor, struct bytes node,
     struct bytes block)
 {
+	struct bytes other, beside;
 	char buf[NODE_MAX];
-	struct bytes other = node, beside;
-	int rc = neighbour(w, cursor, MDB_NEXT, buf, &other, &beside);
-	bool before = false;
-	size_t n;
+	bool before;
+	size_t all;
+	unsigned n;
+	int rc = choose(w, cursor, node, buf, &other, &beside, &before);
 
-	if (!rc && !beside.n) {
-		/* The cursor passed the end, or stands in another tree. */
-		MDB_val k = val_of(node), v;
-
-		rc = mdb_cursor_get(cursor, &k, &v, MDB_SET);
-		if (!rc)
-			rc = neighbour(
-			    w, cursor, MDB_PREV, buf, &other, &beside);
-		before = !rc && beside.n;
-	}
 	if (rc)
 		return rc;
-	n = block.n + beside.n;
+	all = block.n + beside.n;
+	n = beside.n && all > TWO_FULL ? 3 : 2;
 	if (block.n <= SHORT) {
 		/* One that is not too long need not share. */
-		if (!beside.n || n > COMPANY)
+		if (!beside.n || all > COMPANY)
 			return put(w, node, block);
 		n = 1;
-	} else {
-		n = beside.n && n > TWO_FULL ? 3 : 2;
 	}
-	return before ? rewrite(w, other, beside, node, block, (unsigned)n)
-		      : rewrite(w, node, block, other, beside, (unsigned)n);
+	return before && beside.n ? rewrite(w, other, beside, node, block, n)
+				  : rewrite(w, node, block, other, beside, n);
+}
+
+/* At the end of the tree, where more will come: what is full stays so. */
+static int
+append(struct writing *w, struct bytes key, struct bytes value, size_t shared)
+{
+	struct block_builder b;
+	char buf[NODE_MAX];
+
+	block_start(&b, w->room->made[0]);
+	block_add(&b, key, value);
+	return put(w, node_key(buf, w->tree, bytes_of(key.p, shared + 1)),
+	    bytes_of(b.buf, block_seal(&b)));
+}
+
+/* The edited block takes the old one's place; the cursor stands there. */
+static int
+replace(struct writing *w, MDB_cursor *cursor, struct bytes node,
+    struct bytes key, struct bytes value, const struct block_edited *e)
+{
+	struct bytes block = {e->buf, e->n}, next;
+	MDB_val k;
+	int rc;
+
+	if (e->n == BLOCK_EMPTY)
+		return del(w, node);
+	if (e->n <= BLOCK_MAX && (value.p || e->n >= SHORT))
+		return put(w, node, block);
+	if (e->appended) {
+		rc = neighbour(w, cursor, node, MDB_NEXT, &k, &next);
+		if (rc || !next.n)
+			return rc ? rc : append(w, key, value, e->shared);
+	}
+	return share(w, cursor, node, block);
 }
 
 int
@@ -323,11 +373,11 @@ tree_put(MDB_txn *txn, MDB_dbi dbi, struct tree_room *room, char tree,
     struct bytes key, struct bytes value)
 {
 	struct writing w = {txn, dbi, room, tree};
-	struct bytes old = {room->edited, 0}, node;
+	struct block_edited edited = {.buf = room->edited};
+	struct bytes old = {room->edited, 0}, node = {NULL, 0};
 	char buf[NODE_MAX];
 	MDB_cursor *cursor;
 	MDB_val k, v;
-	size_t n;
 	int rc = mdb_cursor_open(txn, dbi, &cursor);
 
 	if (rc)
@@ -342,13 +392,9 @@ tree_put(MDB_txn *txn, MDB_dbi dbi, struct tree_room *room, char tree,
 		rc = 0;
 	}
 	if (!rc)
-		rc = mapped(block_edit(old, key, value, room->edited, &n));
-	if (!rc && n == BLOCK_EMPTY)
-		rc = del(&w, node);
-	else if (!rc && (n > BLOCK_MAX || (!value.p && n < SHORT)))
-		rc = share(&w, cursor, node, bytes_of(room->edited, n));
-	else if (!rc)
-		rc = put(&w, node, bytes_of(room->edited, n));
+		rc = mapped(block_edit(old, key, value, &edited));
+	if (!rc)
+		rc = replace(&w, cursor, node, key, value, &edited);
 	mdb_cursor_close(cursor);
 	return rc;
 }

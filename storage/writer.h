@@ -83,7 +83,6 @@ void writer_gc(struct store *store);
 
 /* What else a transaction is to do, for eviction. */
 struct commit_extra {
-	uint64_t leave;	  /* a container that the batch's keys leave, or 0 */
 	uint64_t remove;  /* a container with nothing in it, or 0 */
 	uint64_t requeue; /* one that goes to the end of the queue, or 0 */
 };
