@@ -98,8 +98,8 @@ block_find(struct bytes block, struct bytes key, struct bytes *value)
 		same += more;
 		if (same == key.n)
 			return more == rest.n ? 0 : LARDER_ABSENT;
-		if (more < rest.n && (unsigned char)rest.p[more] >
-					 (unsigned char)key.p[same])
+		if (more < rest.n &&
+		    (unsigned char)rest.p[more] > (unsigned char)key.p[same])
 			return LARDER_ABSENT;
 	}
 	return in.bad ? LARDER_DAMAGED : LARDER_ABSENT;
@@ -222,9 +222,8 @@ block_edit(struct bytes block, struct bytes key, struct bytes value,
 	} while (more && compare(bytes_of(c.key, c.n), key) < 0);
 	if (c.bad)
 		return LARDER_DAMAGED;
-	before = block.n < BLOCK_EMPTY
-		     ? 0
-		     : (size_t)(at - block.p) - BLOCK_EMPTY;
+	before =
+	    block.n < BLOCK_EMPTY ? 0 : (size_t)(at - block.p) - BLOCK_EMPTY;
 	if (before)
 		memcpy(out->buf + BLOCK_EMPTY, block.p + BLOCK_EMPTY, before);
 	b.n += before;

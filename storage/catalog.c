@@ -308,8 +308,8 @@ catalog_refresh(struct catalog_reader *r)
 }
 
 int
-catalog_fetch(MDB_txn *txn, MDB_dbi dbi, const void *key, size_t n,
-    struct bytes *out)
+catalog_fetch(
+    MDB_txn *txn, MDB_dbi dbi, const void *key, size_t n, struct bytes *out)
 {
 	char copy[CATALOG_KEY_MAX];
 	MDB_val k = {n, copy}, v;
@@ -477,8 +477,7 @@ catalog_store(struct catalog *c, enum db db, const char *key, size_t n,
 	memcpy(copy, key, n);
 	/* LMDB takes both by pointers to what is not const, and only reads. */
 	memcpy(&v.mv_data, &value.p, sizeof(v.mv_data));
-	return catalog_error(
-	    mdb_put(c->write, c->env->dbs[db], &k, &v, 0));
+	return catalog_error(mdb_put(c->write, c->env->dbs[db], &k, &v, 0));
 }
 
 int
@@ -503,7 +502,8 @@ catalog_old_container(
 	int err;
 
 	object_put64_be(key, id);
-	err = catalog_fetch(c->write, c->env->dbs[CONTAINERS], key, sizeof(key), &value);
+	err = catalog_fetch(
+	    c->write, c->env->dbs[CONTAINERS], key, sizeof(key), &value);
 	return err ? err : object_container_decode(value, out);
 }
 
@@ -526,11 +526,13 @@ catalog_put_container(struct catalog *c, uint64_t id,
 		return err ? err : catalog_drop_members(c, id);
 	}
 	object_container_encode(after, value);
-	err = catalog_store(c, CONTAINERS, key, sizeof(key), bytes_of(value, sizeof(value)));
+	err = catalog_store(
+	    c, CONTAINERS, key, sizeof(key), bytes_of(value, sizeof(value)));
 	if (err || (before && after->queue == before->queue))
 		return err;
 	object_put64_be(queue, after->queue);
-	return catalog_store(c, QUEUE, queue, sizeof(queue), bytes_of(key, sizeof(key)));
+	return catalog_store(
+	    c, QUEUE, queue, sizeof(queue), bytes_of(key, sizeof(key)));
 }
 
 int

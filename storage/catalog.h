@@ -14,10 +14,10 @@
 
 #include "object.h"
 
-#define CATALOG_FILE  "catalog.mdb"
-#define CATALOG_BATCH 256u
+#define CATALOG_FILE	"catalog.mdb"
+#define CATALOG_BATCH	256u
 /* Longer keys are in the index up to that, and by their hashes. */
-#define CATALOG_CUT   400u
+#define CATALOG_CUT	400u
 /* Keys of the index are not longer. */
 #define CATALOG_KEY_MAX 424u
 
@@ -77,7 +77,7 @@ int catalog_next_container(struct catalog_reader *r, uint64_t *id);
 /* A walk over keys, a batch at a time; the reader may rest in between, and what
  * comes or goes meanwhile may be seen or not. All zeros: at its beginning. */
 struct catalog_walk {
-	unsigned count; /* of the batch; 0: that was all */
+	unsigned count;			  /* of the batch; 0: that was all */
 	struct bytes keys[CATALOG_BATCH]; /* until the next batch */
 	char *room;			  /* what they lie in */
 	size_t filled;

@@ -38,8 +38,7 @@ copy(struct env *from, int dir)
 
 	if (err)
 		return err;
-	err = catalog_error(
-	    mdb_env_copyfd2(from->env, fd, MDB_CP_COMPACT));
+	err = catalog_error(mdb_env_copyfd2(from->env, fd, MDB_CP_COMPACT));
 	if (!err)
 		err = disk_sync(fd);
 	disk_close(fd);

@@ -52,8 +52,8 @@ int catalog_refresh(struct catalog_reader *r);
 uint64_t env_used(struct env *env, MDB_txn *txn);
 
 /* key: at most CATALOG_KEY_MAX bytes. The view is LMDB's. */
-int catalog_fetch(MDB_txn *txn, MDB_dbi dbi, const void *key, size_t n,
-    struct bytes *out);
+int catalog_fetch(
+    MDB_txn *txn, MDB_dbi dbi, const void *key, size_t n, struct bytes *out);
 /* Of the writer's transaction. That there is nothing to remove is no error. */
 int catalog_store(struct catalog *c, enum db db, const char *key, size_t n,
     struct bytes value);

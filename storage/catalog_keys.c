@@ -10,9 +10,9 @@
 #include "larder/check.h"
 #include "varint.h"
 
-#define HASH	 16u
+#define HASH	    16u
 /* In a block, instead of a value, which begins with a count: it is large. */
-#define IS_LARGE 0
+#define IS_LARGE    0
 /* Bytes of keys that a batch has room for, the longest one apart. */
 #define BATCH_BYTES (64u * 1024)
 
@@ -53,8 +53,8 @@ large_decode(struct bytes in, struct bytes *key, struct bytes *value)
 {
 	struct in cursor;
 
-	if (in.n < 8 || object_get64(in.p) !=
-			    object_sum(in.p + 8, in.n - 8, OBJECT_FORMAT))
+	if (in.n < 8 ||
+	    object_get64(in.p) != object_sum(in.p + 8, in.n - 8, OBJECT_FORMAT))
 		return LARDER_DAMAGED;
 	cursor = (struct in){in.p + 8, in.p + in.n, false};
 	*key = in_bytes(&cursor, STORE_KEY_MAX);
@@ -144,8 +144,8 @@ catalog_old(
 static int
 index_put(struct catalog *c, char tree, struct bytes key, struct bytes value)
 {
-	int rc = tree_put(
-	    c->write, c->env->dbs[INDEX], &c->room, tree, key, value);
+	int rc =
+	    tree_put(c->write, c->env->dbs[INDEX], &c->room, tree, key, value);
 
 	return rc == MDB_NOTFOUND ? 0 : catalog_error(rc);
 }
@@ -155,8 +155,8 @@ catalog_put(
     struct catalog *c, struct hash hash, struct bytes key, struct bytes value)
 {
 	static const char is_large[1] = {IS_LARGE};
-	bool large = value.p && (key.n > CATALOG_CUT ||
-				    value.n > BLOCK_VALUE_MAX);
+	bool large =
+	    value.p && (key.n > CATALOG_CUT || value.n > BLOCK_VALUE_MAX);
 	char buf[CATALOG_KEY_MAX], name[HASH];
 	int err;
 
@@ -185,8 +185,8 @@ catalog_put_member(struct catalog *c, const struct place *place,
 	} else {
 		key = index_key(cut, hash, key);
 	}
-	return index_put(c, TREE_MEMBERS,
-	    member_key(buf, place->container, key), nothing);
+	return index_put(
+	    c, TREE_MEMBERS, member_key(buf, place->container, key), nothing);
 }
 
 struct first {
@@ -264,8 +264,8 @@ whole_key(struct walking *w, struct bytes cut, struct bytes *key)
 		return 0;
 	if (cut.n != CATALOG_CUT + HASH)
 		return LARDER_DAMAGED;
-	return large_get(w->reader->txn, w->reader->env, cut.p + CATALOG_CUT,
-	    key, &value);
+	return large_get(
+	    w->reader->txn, w->reader->env, cut.p + CATALOG_CUT, key, &value);
 }
 
 static int
@@ -325,9 +325,7 @@ walk_on(struct walking *w, char tree)
 		from = bytes_of(buf, w->skip + walk->n);
 	}
 	rc = tree_walk(w->reader->cursor, tree, from, on_key, w);
-	return w->err		    ? w->err
-	       : rc == MDB_NOTFOUND ? 0
-				    : catalog_error(rc);
+	return w->err ? w->err : rc == MDB_NOTFOUND ? 0 : catalog_error(rc);
 }
 
 int

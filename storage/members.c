@@ -1,9 +1,10 @@
 /*
  * Whose bytes lie in a container: what eviction asks.
  *
- * The catalog has no more of it than where a pack's records begin: to have every
- * key there once more would take a fifth of the catalog. The record itself says
- * whose it is, and when a pack's turn has come, most of it is read anyway.
+ * The catalog has no more of it than where a pack's records begin: to have
+ * every key there once more would take a fifth of the catalog. The record
+ * itself says whose it is, and when a pack's turn has come, most of it is read
+ * anyway.
  *
  * What always holds: what a record says is believed only where the catalog, by
  * that key, says the same of the place. One that was damaged is passed by: its
@@ -62,8 +63,8 @@ make_room(struct members *m, size_t n)
 
 /* The key in a record's front, behind what is filled. */
 static int
-read_key(struct members *m, struct file *file, uint64_t offset,
-    struct bytes *key)
+read_key(
+    struct members *m, struct file *file, uint64_t offset, struct bytes *key)
 {
 	struct object_value value;
 	uint64_t front, stored;
@@ -73,8 +74,8 @@ read_key(struct members *m, struct file *file, uint64_t offset,
 
 	if (!make_room(m, OBJECT_FRONT_MIN))
 		return LARDER_NOMEM;
-	err = disk_read(
-	    file->fd, m->room + m->filled, OBJECT_FRONT_MIN, offset);
+	err =
+	    disk_read(file->fd, m->room + m->filled, OBJECT_FRONT_MIN, offset);
 	if (!err)
 		err = object_front_peek(
 		    bytes_of(m->room + m->filled, OBJECT_FRONT_MIN), &front,
@@ -116,8 +117,7 @@ static int
 of_pack(struct store *store, struct catalog_reader *r, uint64_t container,
     struct members *m)
 {
-	const struct place place = {
-	    .kind = PLACE_PACK, .container = container};
+	const struct place place = {.kind = PLACE_PACK, .container = container};
 	struct file *file;
 	const char *at;
 	int err = file_open(&store->files, &place, 0, &file);

@@ -77,8 +77,8 @@ grow(struct shard *s)
 
 /* Takes the image. NULL: out of memory. */
 static struct entry *
-add_entry(struct shard *s, struct hash hash, struct bytes key,
-    struct image **image)
+add_entry(
+    struct shard *s, struct hash hash, struct bytes key, struct image **image)
 {
 	struct entry *e = calloc(1, sizeof(*e) + key.n), **at;
 	char *text = (char *)(e + 1);
@@ -287,8 +287,8 @@ memory_visit(struct store *store, struct hash hash, struct bytes key,
 }
 
 int
-memory_image(struct store *store, struct hash hash, struct bytes key,
-    struct image **out)
+memory_image(
+    struct store *store, struct hash hash, struct bytes key, struct image **out)
 {
 	struct shard *s = shard_of(store, hash);
 	struct entry *e;

@@ -205,9 +205,8 @@ plus(int64_t a, int64_t b)
 static uint64_t
 implied_raw(const struct object_info *info)
 {
-	return info->head.kind == PLACE_NONE
-		   ? info->body_size + info->head_size
-		   : info->body_size;
+	return info->head.kind == PLACE_NONE ? info->body_size + info->head_size
+					     : info->body_size;
 }
 
 static char *
@@ -290,8 +289,7 @@ in_info(struct in *in, struct object_info *info)
 	info->meta = in_bytes(in, OBJECT_META_MAX);
 	if (info->head.kind != PLACE_NONE)
 		info->head.raw = info->head_size;
-	info->body.raw =
-	    shape & HAS_RAW ? in_varint(in) : implied_raw(info);
+	info->body.raw = shape & HAS_RAW ? in_varint(in) : implied_raw(info);
 	in_place(in, &info->head, info->id);
 	in_place(in, &info->body, info->id);
 	if (!in->bad && !info_sound(info))
@@ -303,10 +301,10 @@ out_info(char *p, const struct object_info *info)
 {
 	bool raw = info->body.raw != implied_raw(info);
 
-	*p++ = (char)((unsigned)info->head.kind |
-		      (unsigned)info->body.kind << 2 |
-		      (info->head.encoding == ENCODING_ZSTD) << 4 |
-		      (unsigned)info->body.encoding << 5 | (raw ? HAS_RAW : 0));
+	*p++ =
+	    (char)((unsigned)info->head.kind | (unsigned)info->body.kind << 2 |
+		   (info->head.encoding == ENCODING_ZSTD) << 4 |
+		   (unsigned)info->body.encoding << 5 | (raw ? HAS_RAW : 0));
 	p = out_varint(p, info->id);
 	p = out_signed(p, minus((uint64_t)info->stored_at, EPOCH));
 	p = out_signed(
@@ -395,9 +393,8 @@ object_front_encode(
 	put32(buf + 8, (uint32_t)front);
 	put32(buf + 12, (uint32_t)self->stored);
 	object_put64(buf + 16, self->sum);
-	object_put64(
-	    buf + 24, object_sum(buf + OBJECT_FRONT_MIN,
-			  front - OBJECT_FRONT_MIN, self->sum));
+	object_put64(buf + 24, object_sum(buf + OBJECT_FRONT_MIN,
+				   front - OBJECT_FRONT_MIN, self->sum));
 	return front;
 }
 

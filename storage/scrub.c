@@ -17,8 +17,8 @@
 typedef int object_visit_fn(void *arg, struct hash hash, struct object *o);
 
 static int
-visit_image(struct store *store, struct bytes key, object_visit_fn *visit,
-    void *arg)
+visit_image(
+    struct store *store, struct bytes key, object_visit_fn *visit, void *arg)
 {
 	struct hash hash = store_hash(store, key);
 	struct image *image;

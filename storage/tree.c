@@ -201,8 +201,7 @@ spread_begin(struct spread *s)
 static void
 spread_end(struct spread *s)
 {
-	s->blocks[s->count] =
-	    bytes_of(s->builder.buf, block_seal(&s->builder));
+	s->blocks[s->count] = bytes_of(s->builder.buf, block_seal(&s->builder));
 	s->count++;
 }
 

@@ -59,6 +59,7 @@ struct writer {
 	bool evicting;		  /* may take the last of the budget */
 	uint64_t scan;		  /* where in the queue eviction goes on */
 	int64_t complained;	  /* when, monotonic ms */
+	int64_t commit_ms;	  /* what the last group took */
 	struct list states_taken; /* of `states`, in the commit now */
 };
 

@@ -37,12 +37,12 @@
 #include "larder/clock.h"
 #include "larder/store.h"
 
-#define BODY   2048u
-#define URL    80u
-#define MIB    (1024u * 1024)
-#define TIER   (16u * MIB)
-#define FINDS  200000u
-#define ARENA  (256u * 1024)
+#define BODY  2048u
+#define URL   80u
+#define MIB   (1024u * 1024)
+#define TIER  (16u * MIB)
+#define FINDS 200000u
+#define ARENA (256u * 1024)
 
 /* What one step measured, from the process that inserted to its parent. */
 struct report {
@@ -202,8 +202,8 @@ hit(struct store_view *view, uint64_t i)
 		die("open", err);
 	err = blob_reader_open(
 	    &r, view, blob, 0, STORE_UNKNOWN, on_wake, &pipes[1]);
-	while (!err &&
-	       (err = blob_reader_peek(&r, BODY, &s)) != LARDER_ABSENT) {
+	while (
+	    !err && (err = blob_reader_peek(&r, BODY, &s)) != LARDER_ABSENT) {
 		if (err == LARDER_AGAIN) {
 			store_view_turn(view);
 			err = read(pipes[0], &c, 1) == 1 ? 0 : LARDER_IO;
@@ -269,11 +269,10 @@ memory_of(double *rss, double *dirty)
 			 !catalog)
 			*dirty += (double)n;
 		else if (strchr(line, '-') && strchr(line, '-') < line + 17)
-			catalog =
-			    sscanf(line, "%*s %*s %*s %*s %*s %255s", path) ==
-				1 &&
-			    strstr(path, CATALOG_FILE) &&
-			    !strstr(path, "-lock");
+			catalog = sscanf(line, "%*s %*s %*s %*s %*s %255s",
+				      path) == 1 &&
+				  strstr(path, CATALOG_FILE) &&
+				  !strstr(path, "-lock");
 	}
 	fclose(f);
 }

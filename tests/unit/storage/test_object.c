@@ -67,7 +67,8 @@ test_value(void **state)
 
 		memcpy(cut, buf, i);
 		assert_int_equal(
-		    object_value_decode(bytes_of(cut, i), v.key, &w), LARDER_DAMAGED);
+		    object_value_decode(bytes_of(cut, i), v.key, &w),
+		    LARDER_DAMAGED);
 		free(cut);
 	}
 	free(buf);
@@ -103,7 +104,8 @@ test_unsound(void **state)
 			b->head.kind = PLACE_SELF;
 		n = object_value_encode(&v, buf);
 		assert_int_equal(
-		    object_value_decode(bytes_of(buf, n), v.key, &w), LARDER_DAMAGED);
+		    object_value_decode(bytes_of(buf, n), v.key, &w),
+		    LARDER_DAMAGED);
 	}
 }
 
