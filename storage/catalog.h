@@ -93,7 +93,7 @@ int catalog_urls(
     struct catalog_reader *r, struct bytes prefix, struct catalog_walk *walk);
 /* What the catalog has in the container, in place of the keys: of a blob's file
  * the key, of a pack the offset of each record (catalog_offset() of it), for
- * the record says whose it is: members.c asks it. */
+ * the record says whose it is: owners.c asks it. */
 int catalog_members(
     struct catalog_reader *r, uint64_t container, struct catalog_walk *walk);
 /* LARDER_DAMAGED: it is none. */

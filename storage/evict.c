@@ -8,7 +8,7 @@
  * back as it goes; what stays is written only where there is room for it.
  */
 #include "internal.h"
-#include "members.h"
+#include "owners.h"
 
 /* After so many second chances in one go nobody gets another. */
 #define CHANCES 256u
@@ -132,19 +132,19 @@ judge_members(struct judge *j, struct list *batch)
 {
 	struct store *store = j->store;
 	struct writer *w = &store->writer;
-	struct members members = {.count = 0};
+	struct owners owners = {.count = 0};
 	unsigned seen = 0, n, limit = commit_limit(store);
 
 	do {
 		int err =
-		    members_next(store, w->reader, j->container, &members);
+		    owners_next(store, w->reader, j->container, &owners);
 
 		catalog_reader_rest(w->reader);
 		if (err)
 			break;
-		n = members.count < limit ? members.count : limit;
+		n = owners.count < limit ? owners.count : limit;
 		for (unsigned i = 0; i < n && !j->stays; i++) {
-			struct bytes key = members.keys[i];
+			struct bytes key = owners.keys[i];
 
 			j->hash = store_hash(store, key);
 			j->holds = false;
@@ -155,7 +155,7 @@ judge_members(struct judge *j, struct list *batch)
 		seen += n;
 		/* Where all that it saw holds, something behind it may go. */
 	} while (n && list_empty(batch) && !j->stays);
-	members_release(&members);
+	owners_release(&owners);
 	return seen;
 }
 

@@ -477,6 +477,23 @@ object_entry_size(enum encoding encoding)
 	return encoding == ENCODING_FRAMES ? 12 : 8;
 }
 
+int
+object_table_offsets(
+    const char *table, uint64_t blocks, uint64_t stored, uint64_t *offsets)
+{
+	size_t size = object_entry_size(ENCODING_FRAMES);
+	uint64_t at = 0;
+
+	offsets[0] = 0;
+	for (uint64_t i = 0; i < blocks; i++) {
+		at += get32(table + size * i);
+		if (at > stored)
+			return LARDER_DAMAGED;
+		offsets[i + 1] = at;
+	}
+	return at == stored ? 0 : LARDER_DAMAGED;
+}
+
 void
 object_frame_encode(char *buf, uint32_t stored, uint64_t sum)
 {

@@ -116,6 +116,11 @@ int object_trailer_decode(struct bytes in, uint64_t id,
 /* Bytes of one entry in the table before the trailer. */
 size_t object_entry_size(enum encoding encoding);
 
+/* Where each frame of a table begins, and behind the last one where that ends:
+ * blocks + 1 numbers. LARDER_DAMAGED: that is not where the table begins. */
+int object_table_offsets(
+    const char *table, uint64_t blocks, uint64_t stored, uint64_t *offsets);
+
 /* One of FRAMES: how long the frame is on disk, and its sum. */
 void object_frame_encode(char *buf, uint32_t stored, uint64_t sum);
 

@@ -37,8 +37,7 @@ begin(struct place_of_tests *p)
 	memset(p, 0, sizeof(*p));
 	strcpy(p->folder, "/tmp/larder-test.XXXXXX");
 	assert_non_null(mkdtemp(p->folder));
-	snprintf(
-	    p->path, sizeof(p->path), "%s/" CATALOG_FILE, p->folder);
+	snprintf(p->path, sizeof(p->path), "%s/" CATALOG_FILE, p->folder);
 	assert_int_equal(disk_open_folder(p->folder, false, &p->dir), 0);
 	reopen(p);
 }
@@ -141,9 +140,9 @@ check_walk(struct catalog_reader *r, struct row **sorted, const char *prefix)
 	unsigned seen = 0, expected = 0, at = 0;
 
 	for (unsigned i = 0; i < KEYS; i++)
-		expected += sorted[i]->size &&
-			    bytes_starts(
-				bytes_of(sorted[i]->key, sorted[i]->n), start);
+		expected +=
+		    sorted[i]->size &&
+		    bytes_starts(bytes_of(sorted[i]->key, sorted[i]->n), start);
 	while (walk.count) {
 		assert_int_equal(catalog_urls(r, start, &walk), 0);
 		for (unsigned i = 0; i < walk.count; i++) {
@@ -153,10 +152,10 @@ check_walk(struct catalog_reader *r, struct row **sorted, const char *prefix)
 			assert_true(bytes_starts(key, start));
 			if (key.n > CATALOG_CUT)
 				continue;
-			while (!sorted[at]->size ||
-			       !bytes_eq(bytes_of(sorted[at]->key,
-					     sorted[at]->n),
-				   key))
+			while (
+			    !sorted[at]->size ||
+			    !bytes_eq(
+				bytes_of(sorted[at]->key, sorted[at]->n), key))
 				assert_in_range(++at, 0, KEYS - 1);
 		}
 		catalog_reader_rest(r);
@@ -230,8 +229,8 @@ test_block(void **state)
 		char key[32];
 
 		snprintf(key, sizeof(key), "key/%u", i * 37 % 100);
-		assert_int_equal(block_edit(block, bytes_str(key),
-				     bytes_str(key + 4), &e),
+		assert_int_equal(
+		    block_edit(block, bytes_str(key), bytes_str(key + 4), &e),
 		    0);
 		memcpy(again, buf, e.n);
 		block.n = e.n;
@@ -293,8 +292,8 @@ test_density(void **state)
 		assert_int_equal(catalog_put(p.c, (struct hash){r, r}, k,
 				     bytes_of(value, sizeof(value))),
 		    0);
-		assert_int_equal(catalog_put_member(p.c, &at,
-				     (struct hash){r, r}, k, true),
+		assert_int_equal(
+		    catalog_put_member(p.c, &at, (struct hash){r, r}, k, true),
 		    0);
 		if (i % 500 == 499)
 			assert_int_equal(catalog_commit(p.c), 0);
@@ -354,8 +353,7 @@ test_members(void **state)
 	assert_int_equal(catalog_members(p.r, 3, &walk), 0);
 	assert_int_equal(walk.count, 1);
 	assert_true(bytes_eq(walk.keys[0], key));
-	assert_int_equal(
-	    catalog_offset(walk.keys[0], &offset), LARDER_DAMAGED);
+	assert_int_equal(catalog_offset(walk.keys[0], &offset), LARDER_DAMAGED);
 	catalog_walk_release(&walk);
 	assert_int_equal(catalog_members(p.r, 2, &walk), 0);
 	assert_int_equal(catalog_offset(walk.keys[1], &offset), 0);
@@ -404,8 +402,8 @@ test_rot(void **state)
 
 		if (hit) {
 			hit[2] ^= 4;
-			assert_int_equal(pwrite(fd, buf, sizeof(buf), at),
-			    sizeof(buf));
+			assert_int_equal(
+			    pwrite(fd, buf, sizeof(buf), at), sizeof(buf));
 		}
 	}
 	close(fd);
@@ -419,8 +417,8 @@ test_rot(void **state)
 		if (err == LARDER_DAMAGED)
 			wrong++;
 		else
-			assert_true(err == 0 &&
-				    bytes_eq(value, bytes_str(key)));
+			assert_true(
+			    err == 0 && bytes_eq(value, bytes_str(key)));
 	}
 	assert_in_range(wrong, 1, 1000);
 	end(&p);
@@ -471,8 +469,8 @@ test_copy(void **state)
 	assert_int_equal(catalog_begin(p.c), 0);
 	for (unsigned i = 0; i < 19990; i++) {
 		snprintf(key, sizeof(key), "copy/%u", i);
-		assert_int_equal(catalog_put(p.c, hash, bytes_str(key),
-				     bytes_of(NULL, 0)),
+		assert_int_equal(
+		    catalog_put(p.c, hash, bytes_str(key), bytes_of(NULL, 0)),
 		    0);
 	}
 	assert_int_equal(catalog_commit(p.c), 0);
@@ -548,8 +546,8 @@ test_gc(void **state)
 	assert_in_range(file_size(path), 1, before / 2);
 	for (unsigned i = 0; i < 20000; i += 50) {
 		snprintf(key, sizeof(key), "http://gc.example/%u", i);
-		assert_int_equal(get(f, key, "", i, 100),
-		    i % 100 ? LARDER_ABSENT : 0);
+		assert_int_equal(
+		    get(f, key, "", i, 100), i % 100 ? LARDER_ABSENT : 0);
 	}
 	put(f, "http://gc.example/new", "", 3, 100, true);
 	fixture_reopen(f);

@@ -10,7 +10,7 @@
  * that key, says the same of the place. One that was damaged is passed by: its
  * key's turn comes when it is asked for and not found.
  */
-#include "members.h"
+#include "owners.h"
 
 #include <stdlib.h>
 
@@ -44,27 +44,27 @@ confirm(struct store *store, struct catalog_reader *r, struct bytes key,
 /* Room for n bytes behind what there is; the keys are told by where they begin
  * until the batch is whole. */
 static bool
-make_room(struct members *m, size_t n)
+make_room(struct owners *o, size_t n)
 {
-	size_t size = m->size ? m->size : 64u * 1024;
+	size_t size = o->size ? o->size : 64u * 1024;
 	char *room;
 
-	while (size < m->filled + n)
+	while (size < o->filled + n)
 		size *= 2;
-	if (size == m->size)
+	if (size == o->size)
 		return true;
-	room = realloc(m->room, size);
+	room = realloc(o->room, size);
 	if (!room)
 		return false;
-	m->room = room;
-	m->size = size;
+	o->room = room;
+	o->size = size;
 	return true;
 }
 
 /* The key in a record's front, behind what is filled. */
 static int
 read_key(
-    struct members *m, struct file *file, uint64_t offset, struct bytes *key)
+    struct owners *o, struct file *file, uint64_t offset, struct bytes *key)
 {
 	struct object_value value;
 	uint64_t front, stored;
@@ -72,19 +72,19 @@ read_key(
 	char *at;
 	int err;
 
-	if (!make_room(m, OBJECT_FRONT_MIN))
+	if (!make_room(o, OBJECT_FRONT_MIN))
 		return LARDER_NOMEM;
 	err =
-	    disk_read(file->fd, m->room + m->filled, OBJECT_FRONT_MIN, offset);
+	    disk_read(file->fd, o->room + o->filled, OBJECT_FRONT_MIN, offset);
 	if (!err)
 		err = object_front_peek(
-		    bytes_of(m->room + m->filled, OBJECT_FRONT_MIN), &front,
+		    bytes_of(o->room + o->filled, OBJECT_FRONT_MIN), &front,
 		    &stored);
 	if (err)
 		return err;
-	if (!make_room(m, front))
+	if (!make_room(o, front))
 		return LARDER_NOMEM;
-	at = m->room + m->filled;
+	at = o->room + o->filled;
 	err = disk_read(file->fd, at, front, offset);
 	if (!err)
 		err = object_front_decode(bytes_of(at, front), &value, &self);
@@ -94,7 +94,7 @@ read_key(
 }
 
 static int
-add_record(struct store *store, struct catalog_reader *r, struct members *m,
+add_record(struct store *store, struct catalog_reader *r, struct owners *o,
     struct file *file, struct bytes member)
 {
 	struct bytes key;
@@ -102,20 +102,20 @@ add_record(struct store *store, struct catalog_reader *r, struct members *m,
 	int err = catalog_offset(member, &offset);
 
 	if (!err)
-		err = read_key(m, file, offset, &key);
+		err = read_key(o, file, offset, &key);
 	if (!err)
 		err = confirm(store, r, key, file->id, offset);
 	if (err)
 		return err;
-	memmove(m->room + m->filled, key.p, key.n);
-	m->keys[m->count++] = bytes_of(NULL, key.n);
-	m->filled += key.n;
+	memmove(o->room + o->filled, key.p, key.n);
+	o->keys[o->count++] = bytes_of(NULL, key.n);
+	o->filled += key.n;
 	return 0;
 }
 
 static int
 of_pack(struct store *store, struct catalog_reader *r, uint64_t container,
-    struct members *m)
+    struct owners *o)
 {
 	const struct place place = {.kind = PLACE_PACK, .container = container};
 	struct file *file;
@@ -125,47 +125,47 @@ of_pack(struct store *store, struct catalog_reader *r, uint64_t container,
 	if (err)
 		/* All that it had is lost. */
 		return err == LARDER_ABSENT ? 0 : err;
-	for (unsigned i = 0; i < m->walk.count && !err; i++) {
-		err = add_record(store, r, m, file, m->walk.keys[i]);
+	for (unsigned i = 0; i < o->walk.count && !err; i++) {
+		err = add_record(store, r, o, file, o->walk.keys[i]);
 		if (err == LARDER_ABSENT || err == LARDER_DAMAGED)
 			err = 0;
 	}
 	file_unref(&store->files, &file);
-	at = m->room;
-	for (unsigned i = 0; i < m->count; i++) {
-		m->keys[i].p = at;
-		at += m->keys[i].n;
+	at = o->room;
+	for (unsigned i = 0; i < o->count; i++) {
+		o->keys[i].p = at;
+		at += o->keys[i].n;
 	}
 	return err;
 }
 
 int
-members_next(struct store *store, struct catalog_reader *r, uint64_t container,
-    struct members *m)
+owners_next(struct store *store, struct catalog_reader *r, uint64_t container,
+    struct owners *o)
 {
 	struct object_container c;
 	int err = catalog_get_container(r, container, &c);
 
-	m->count = 0;
-	m->filled = 0;
-	while (!err && !m->count) {
-		err = catalog_members(r, container, &m->walk);
-		if (err || !m->walk.count)
+	o->count = 0;
+	o->filled = 0;
+	while (!err && !o->count) {
+		err = catalog_members(r, container, &o->walk);
+		if (err || !o->walk.count)
 			break;
 		if (c.kind == PLACE_PACK) {
-			err = of_pack(store, r, container, m);
+			err = of_pack(store, r, container, o);
 			continue;
 		}
-		m->count = m->walk.count;
-		memcpy(m->keys, m->walk.keys, sizeof(m->keys));
+		o->count = o->walk.count;
+		memcpy(o->keys, o->walk.keys, sizeof(o->keys));
 	}
 	return err == LARDER_ABSENT ? 0 : err;
 }
 
 void
-members_release(struct members *m)
+owners_release(struct owners *o)
 {
-	catalog_walk_release(&m->walk);
-	free(m->room);
-	memset(m, 0, sizeof(*m));
+	catalog_walk_release(&o->walk);
+	free(o->room);
+	memset(o, 0, sizeof(*o));
 }
