@@ -129,7 +129,7 @@ run: all
 SUITES = lint unit fuzz crash vtc system
 TESTS = B=$(B) LARDERD=$(B)/larderd LARDERCTL=$(B)/larderctl tests/run
 
-.PHONY: check soak bench fuzz fuzzers format
+.PHONY: check soak bench scale fuzz fuzzers format
 
 check: all units fuzzers
 	@$(TESTS) $(SUITES)
@@ -149,6 +149,13 @@ $(BENCH_TOOLS): $(B)/tests/bench/%: tests/bench/%.c
 bench: all $(BENCH_TOOLS)
 	@LARDERD=$(B)/larderd LARDERCTL=$(B)/larderctl BENCH_TOOLS=$(B)/tests/bench \
 		tests/bench/run $(BENCH)
+
+# By hand: build/gcc/tests/bench/scale -n 1000000. Out of storage/ and base/.
+scale: $(B)/tests/bench/scale
+
+$(B)/tests/bench/scale: $(B)/tests/bench/scale.o $(B)/liblarder.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -llmdb -lzstd -lxxhash -lpthread
 
 format:
 	clang-format -i $(FORMATTED)

@@ -1,57 +1,50 @@
 /*
- * The catalog in LMDB: six databases in one file.
+ * The catalog in LMDB: five databases in one file.
  *
- *   objects     hash (16 bytes)          -> value: a key and its variants
- *   urls        key, cut                 -> hash
- *   members     container (u64 BE)       -> hashes, sorted duplicates
- *   containers  container (u64 BE)       -> object_container
- *   queue       position (u64 BE)        -> container (u64 BE)
+ *   index       'u' key, cut            -> value: what stands under the key
+ *               'm' container (u64 BE), then of a pack: offset (u64 BE) of a
+ *                   record, of a blob: key, cut -> nothing: a member
+ *               both in blocks: tree.c, block.c
+ *   large       hash (16 bytes)         -> sum, key and value of those that
+ *                                          do not fit into a block
+ *   containers  container (u64 BE)      -> object_container
+ *   queue       position (u64 BE)       -> container (u64 BE)
  *   state       "+name", "totals", "holes" -> bytes
  *
- * LMDB's keys have at most 511 bytes: a key longer than 495 is cut there and
- * followed by its hash, so that long ones with one beginning stay apart
- * (ordered by hash among each other, and told from short ones by length).
+ * A key is compared whole (the index holds all of it, or `large` does); its
+ * hash finds only what is large. A key longer than CATALOG_CUT is cut there in
+ * the index and followed by its hash, so that long ones with one beginning stay
+ * apart (ordered by hash among each other, and told from short ones by length).
  *
- * What always holds
- *   - The map is as large as the budget from the start: address space costs
- *     nothing, the file grows only as pages are used, and so
- *     mdb_env_set_mapsize(), which no reader may be alive for, is never called.
- *   - Read transactions are MDB_NOTLS, reset when they rest, renewed on the
- *     next question: an old snapshot would keep LMDB from using pages again.
- *   - `commits` goes up after a commit and before anybody is told of it: a
- *     reader whose snapshot is from an older count renews it first.
+ * LMDB's traps, and what is done about them
+ *   - Readers of processes that were killed keep pages from being used again:
+ *     their slots are cleaned when it is opened.
+ *   - The map cannot grow while a reader is alive. So it never does: it is
+ *     reserved once, larger than any catalog gets. Address space costs nothing;
+ *     the file grows as pages are used.
+ *   - A snapshot keeps all pages that were freed after it from being used
+ *     again. Nobody holds one for long: read transactions are MDB_NOTLS, reset
+ *     when they rest (a loop's turn, a walk's batch), renewed on the next
+ *     question.
+ *   - Pages freed by a transaction are used again by the one after the next at
+ *     the earliest; so a file is as long as what it holds and what two groups
+ *     touch. The budget counts the file, not what it holds.
+ *   - The file never gets shorter: catalog_copy.c, on `gc`.
+ *
+ * What always holds: `commits` goes up after a commit and before anybody is
+ * told of it: a reader whose snapshot is from an older count renews it first.
  */
-#include "catalog.h"
+#include "catalog_env.h"
 
 #include <errno.h>
-#include <lmdb.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "larder/check.h"
 
 #define READERS 1024u
-#define KEY_CUT 495u
-#define HASH	16u
 
-enum db { OBJECTS, URLS, MEMBERS, CONTAINERS, QUEUE, STATE, DBS };
-
-struct catalog {
-	MDB_env *env;
-	MDB_dbi dbs[DBS];
-	MDB_txn *write;
-	_Atomic uint64_t commits;
-};
-
-struct catalog_reader {
-	struct catalog *catalog;
-	MDB_txn *txn;
-	uint64_t seen; /* commits when the snapshot was taken */
-	bool live;     /* it pins a snapshot */
-};
-
-static int
-mapped(int rc)
+int
+catalog_error(int rc)
 {
 	switch (rc) {
 	case 0:
@@ -80,47 +73,23 @@ mapped(int rc)
 	}
 }
 
-static void
-hash_put(struct hash hash, char *buf)
-{
-	object_put64_be(buf, hash.hi);
-	object_put64_be(buf + 8, hash.lo);
-}
-
-static int
-hash_get(MDB_val v, struct hash *out)
-{
-	if (v.mv_size != HASH)
-		return LARDER_DAMAGED;
-	out->hi = object_get64_be(v.mv_data);
-	out->lo = object_get64_be((const char *)v.mv_data + 8);
-	return 0;
-}
-
 /* ---- opening ------------------------------------------------------------ */
 
 static int
-open_databases(struct catalog *c)
+open_databases(struct env *e)
 {
-	static const struct {
-		const char *name;
-		unsigned flags;
-	} all[DBS] = {
-	    [OBJECTS] = {"objects", 0},
-	    [URLS] = {"urls", 0},
-	    [MEMBERS] = {"members", MDB_DUPSORT | MDB_DUPFIXED},
-	    [CONTAINERS] = {"containers", 0},
-	    [QUEUE] = {"queue", 0},
-	    [STATE] = {"state", 0},
-	};
+	static const char *const names[DBS] = {[INDEX] = "index",
+	    [LARGE] = "large",
+	    [CONTAINERS] = "containers",
+	    [QUEUE] = "queue",
+	    [STATE] = "state"};
 	MDB_txn *txn;
-	int rc = mdb_txn_begin(c->env, NULL, 0, &txn);
+	int rc = mdb_txn_begin(e->env, NULL, 0, &txn);
 
 	if (rc)
 		return rc;
 	for (unsigned i = 0; i < DBS && !rc; i++)
-		rc = mdb_dbi_open(
-		    txn, all[i].name, all[i].flags | MDB_CREATE, &c->dbs[i]);
+		rc = mdb_dbi_open(txn, names[i], MDB_CREATE, &e->dbs[i]);
 	if (!rc)
 		return mdb_txn_commit(txn);
 	mdb_txn_abort(txn);
@@ -128,34 +97,67 @@ open_databases(struct catalog *c)
 }
 
 int
-catalog_open(struct catalog **out, const char *path, uint64_t map)
+env_open(struct env **out, const char *path, uint64_t map)
 {
-	struct catalog *c = calloc(1, sizeof(*c));
+	struct env *e = calloc(1, sizeof(*e));
 	int rc, dead;
 
-	if (!c)
+	if (!e)
 		return LARDER_NOMEM;
-	rc = mdb_env_create(&c->env);
+	e->refs = 1;
+	rc = mdb_env_create(&e->env);
 	if (!rc)
-		rc = mdb_env_set_maxdbs(c->env, DBS);
+		rc = mdb_env_set_maxdbs(e->env, DBS);
 	if (!rc)
-		rc = mdb_env_set_maxreaders(c->env, READERS);
+		rc = mdb_env_set_maxreaders(e->env, READERS);
 	if (!rc)
-		rc = mdb_env_set_mapsize(c->env, map / 4096 * 4096);
+		rc = mdb_env_set_mapsize(e->env, map / 4096 * 4096);
 	/* No read-ahead: look-ups are random, and what it would read in
 	 * pushes bodies out of the page cache. */
 	if (!rc)
-		rc = mdb_env_open(c->env, path,
+		rc = mdb_env_open(e->env, path,
 		    MDB_NOSUBDIR | MDB_NOTLS | MDB_NORDAHEAD, 0640);
 	/* Slots of processes that were killed would keep pages from use. */
 	if (!rc)
-		rc = mdb_reader_check(c->env, &dead);
+		rc = mdb_reader_check(e->env, &dead);
 	if (!rc)
-		rc = open_databases(c);
-	*out = c;
+		rc = open_databases(e);
+	*out = e;
 	if (rc)
+		env_unref(out);
+	return catalog_error(rc);
+}
+
+void
+env_unref(struct env **env)
+{
+	struct env *e = *env;
+
+	*env = NULL;
+	if (!e || atomic_fetch_sub(&e->refs, 1) > 1)
+		return;
+	if (e->env)
+		mdb_env_close(e->env);
+	free(e);
+}
+
+int
+catalog_open(struct catalog **out, const char *path, uint64_t map)
+{
+	struct catalog *c = calloc(1, sizeof(*c));
+	int err = LARDER_NOMEM;
+
+	if (!c)
+		return err;
+	pthread_mutex_init(&c->lock, NULL);
+	c->map = map;
+	c->path = strdup(path);
+	if (c->path)
+		err = env_open(&c->env, path, map);
+	*out = c;
+	if (err)
 		catalog_close(out);
-	return mapped(rc);
+	return err;
 }
 
 void
@@ -163,8 +165,9 @@ catalog_close(struct catalog **c)
 {
 	if (!*c)
 		return;
-	if ((*c)->env)
-		mdb_env_close((*c)->env);
+	env_unref(&(*c)->env);
+	pthread_mutex_destroy(&(*c)->lock);
+	free((*c)->path);
 	free(*c);
 	*c = NULL;
 }
@@ -174,29 +177,90 @@ catalog_size(struct catalog *c)
 {
 	MDB_envinfo info;
 
-	mdb_env_info(c->env, &info);
+	mdb_env_info(c->env->env, &info);
 	return ((uint64_t)info.me_last_pgno + 1) * 4096;
 }
 
+uint64_t
+env_used(struct env *env, MDB_txn *txn)
+{
+	/* The free list and the table of databases come first, by number. */
+	MDB_dbi all[2 + DBS] = {0, 1};
+	uint64_t pages = 2;
+
+	memcpy(all + 2, env->dbs, sizeof(env->dbs));
+	for (unsigned i = 0; i < ARRAY_SIZE(all); i++) {
+		MDB_stat st;
+
+		if (mdb_stat(txn, all[i], &st) == 0)
+			pages += st.ms_branch_pages + st.ms_leaf_pages +
+				 st.ms_overflow_pages;
+	}
+	return pages * 4096;
+}
+
+uint64_t
+catalog_used(struct catalog *c)
+{
+	uint64_t used = catalog_size(c);
+	MDB_txn *txn;
+
+	if (mdb_txn_begin(c->env->env, NULL, MDB_RDONLY, &txn) != 0)
+		return used;
+	used = env_used(c->env, txn);
+	mdb_txn_abort(txn);
+	return used;
+}
+
 /* ---- reading ------------------------------------------------------------ */
+
+/* A transaction on the present file; resets it. */
+static int
+attach(struct catalog_reader *r)
+{
+	struct catalog *c = r->catalog;
+	int rc;
+
+	pthread_mutex_lock(&c->lock);
+	r->env = c->env;
+	atomic_fetch_add(&r->env->refs, 1);
+	r->generation = c->generation;
+	pthread_mutex_unlock(&c->lock);
+	rc = mdb_txn_begin(r->env->env, NULL, MDB_RDONLY, &r->txn);
+	if (!rc)
+		rc = mdb_cursor_open(r->txn, r->env->dbs[INDEX], &r->cursor);
+	if (!rc)
+		mdb_txn_reset(r->txn);
+	return catalog_error(rc);
+}
+
+static void
+detach(struct catalog_reader *r)
+{
+	if (r->cursor)
+		mdb_cursor_close(r->cursor);
+	if (r->txn)
+		mdb_txn_abort(r->txn);
+	r->cursor = NULL;
+	r->txn = NULL;
+	r->live = false;
+	env_unref(&r->env);
+}
 
 int
 catalog_reader_open(struct catalog *c, struct catalog_reader **out)
 {
 	struct catalog_reader *r = calloc(1, sizeof(*r));
-	int rc;
+	int err;
 
 	if (!r)
 		return LARDER_NOMEM;
 	r->catalog = c;
-	rc = mdb_txn_begin(c->env, NULL, MDB_RDONLY, &r->txn);
-	if (rc) {
-		free(r);
-		return mapped(rc);
-	}
-	mdb_txn_reset(r->txn);
+	err = attach(r);
 	*out = r;
-	return 0;
+	if (err)
+		catalog_reader_close(out);
+	return err;
 }
 
 void
@@ -212,33 +276,42 @@ catalog_reader_close(struct catalog_reader **r)
 {
 	if (!*r)
 		return;
-	mdb_txn_abort((*r)->txn);
+	detach(*r);
 	free(*r);
 	*r = NULL;
 }
 
-static int
-refresh(struct catalog_reader *r)
+int
+catalog_refresh(struct catalog_reader *r)
 {
 	uint64_t now =
 	    atomic_load_explicit(&r->catalog->commits, memory_order_acquire);
-	int rc;
+	int rc = 0, err;
 
+	if (!r->txn || r->generation != r->catalog->generation) {
+		detach(r);
+		err = attach(r);
+		if (err) {
+			detach(r);
+			return err;
+		}
+	}
 	if (r->live && r->seen == now)
 		return 0;
 	catalog_reader_rest(r);
 	rc = mdb_txn_renew(r->txn);
 	if (rc)
-		return mapped(rc);
+		return catalog_error(rc);
 	r->live = true;
 	r->seen = now;
-	return 0;
+	return catalog_error(mdb_cursor_renew(r->txn, r->cursor));
 }
 
-static int
-get(MDB_txn *txn, MDB_dbi dbi, const void *key, size_t n, struct bytes *out)
+int
+catalog_fetch(
+    MDB_txn *txn, MDB_dbi dbi, const void *key, size_t n, struct bytes *out)
 {
-	char copy[CATALOG_URL_MAX];
+	char copy[CATALOG_KEY_MAX];
 	MDB_val k = {n, copy}, v;
 	int rc;
 
@@ -247,25 +320,16 @@ get(MDB_txn *txn, MDB_dbi dbi, const void *key, size_t n, struct bytes *out)
 	rc = mdb_get(txn, dbi, &k, &v);
 	if (!rc)
 		*out = bytes_of(v.mv_data, v.mv_size);
-	return mapped(rc);
+	return catalog_error(rc);
 }
 
 static int
 ask(struct catalog_reader *r, enum db db, const void *key, size_t n,
     struct bytes *out)
 {
-	int err = refresh(r);
+	int err = catalog_refresh(r);
 
-	return err ? err : get(r->txn, r->catalog->dbs[db], key, n, out);
-}
-
-int
-catalog_get(struct catalog_reader *r, struct hash hash, struct bytes *out)
-{
-	char key[HASH];
-
-	hash_put(hash, key);
-	return ask(r, OBJECTS, key, sizeof(key), out);
+	return err ? err : catalog_fetch(r->txn, r->env->dbs[db], key, n, out);
 }
 
 int
@@ -329,37 +393,6 @@ catalog_get_totals(struct catalog_reader *r, struct catalog_totals *out)
 	return 0;
 }
 
-int
-catalog_members(struct catalog_reader *r, uint64_t container,
-    const struct hash *from, struct hash *out, unsigned *count)
-{
-	char id[8], first[HASH] = {0};
-	MDB_val k = {sizeof(id), id}, v = {sizeof(first), first};
-	MDB_cursor *cursor;
-	int err = refresh(r);
-
-	*count = 0;
-	if (err)
-		return err;
-	object_put64_be(id, container);
-	if (from)
-		hash_put(*from, first);
-	err =
-	    mapped(mdb_cursor_open(r->txn, r->catalog->dbs[MEMBERS], &cursor));
-	if (err)
-		return err;
-	err = mapped(mdb_cursor_get(cursor, &k, &v, MDB_GET_BOTH_RANGE));
-	while (!err && *count < CATALOG_BATCH) {
-		err = hash_get(v, &out[*count]);
-		if (err)
-			break;
-		++*count;
-		err = mapped(mdb_cursor_get(cursor, &k, &v, MDB_NEXT_DUP));
-	}
-	mdb_cursor_close(cursor);
-	return err == LARDER_ABSENT ? 0 : err;
-}
-
 /* The first at or behind *n in a database whose keys are numbers. */
 static int
 seek_number(struct catalog_reader *r, enum db db, uint64_t *n, MDB_val *v)
@@ -367,15 +400,15 @@ seek_number(struct catalog_reader *r, enum db db, uint64_t *n, MDB_val *v)
 	char key[8];
 	MDB_val k = {sizeof(key), key};
 	MDB_cursor *cursor;
-	int err = refresh(r);
+	int err = catalog_refresh(r);
 
 	if (err)
 		return err;
 	object_put64_be(key, *n);
-	err = mapped(mdb_cursor_open(r->txn, r->catalog->dbs[db], &cursor));
+	err = catalog_error(mdb_cursor_open(r->txn, r->env->dbs[db], &cursor));
 	if (err)
 		return err;
-	err = mapped(mdb_cursor_get(cursor, &k, v, MDB_SET_RANGE));
+	err = catalog_error(mdb_cursor_get(cursor, &k, v, MDB_SET_RANGE));
 	if (!err && k.mv_size != sizeof(key))
 		err = LARDER_DAMAGED;
 	if (!err)
@@ -405,61 +438,12 @@ catalog_next_container(struct catalog_reader *r, uint64_t *id)
 	return seek_number(r, CONTAINERS, id, &v);
 }
 
-static size_t
-url_key(struct bytes key, struct hash hash, char *buf)
-{
-	if (key.n <= KEY_CUT) {
-		memcpy(buf, key.p, key.n);
-		return key.n;
-	}
-	memcpy(buf, key.p, KEY_CUT);
-	hash_put(hash, buf + KEY_CUT);
-	return KEY_CUT + HASH;
-}
-
-int
-catalog_urls(struct catalog_reader *r, struct bytes prefix, char *after,
-    size_t *n, struct hash *out, unsigned *count)
-{
-	struct bytes cut = {prefix.p, prefix.n > KEY_CUT ? KEY_CUT : prefix.n};
-	MDB_val k = {*n, after}, v;
-	MDB_cursor *cursor;
-	int err = refresh(r);
-
-	*count = 0;
-	if (!err)
-		err = mapped(
-		    mdb_cursor_open(r->txn, r->catalog->dbs[URLS], &cursor));
-	if (err)
-		return err;
-	if (!*n && cut.n) {
-		memcpy(after, cut.p, cut.n);
-		k.mv_size = cut.n;
-	}
-	err = mapped(mdb_cursor_get(
-	    cursor, &k, &v, k.mv_size ? MDB_SET_RANGE : MDB_FIRST));
-	if (!err && *n && k.mv_size == *n && !memcmp(k.mv_data, after, *n))
-		err = mapped(mdb_cursor_get(cursor, &k, &v, MDB_NEXT));
-	while (!err && *count < CATALOG_BATCH &&
-	       bytes_starts(bytes_of(k.mv_data, k.mv_size), cut)) {
-		err = hash_get(v, &out[*count]);
-		if (err)
-			break;
-		++*count;
-		*n = k.mv_size;
-		memcpy(after, k.mv_data, *n);
-		err = mapped(mdb_cursor_get(cursor, &k, &v, MDB_NEXT));
-	}
-	mdb_cursor_close(cursor);
-	return err == LARDER_ABSENT ? 0 : err;
-}
-
 /* ---- writing ------------------------------------------------------------ */
 
 int
 catalog_begin(struct catalog *c)
 {
-	return mapped(mdb_txn_begin(c->env, NULL, 0, &c->write));
+	return catalog_error(mdb_txn_begin(c->env->env, NULL, 0, &c->write));
 }
 
 void
@@ -479,77 +463,34 @@ catalog_commit(struct catalog *c)
 	c->write = NULL;
 	if (!rc)
 		atomic_fetch_add_explicit(&c->commits, 1, memory_order_release);
-	return mapped(rc);
+	return catalog_error(rc);
 }
 
-static int
-put(struct catalog *c, enum db db, const char *key, size_t n,
-    struct bytes value, unsigned flags)
+int
+catalog_store(struct catalog *c, enum db db, const char *key, size_t n,
+    struct bytes value)
 {
-	char copy[CATALOG_URL_MAX];
+	char copy[CATALOG_KEY_MAX];
 	MDB_val k = {n, copy}, v = {value.n, NULL};
-	int rc;
 
+	check(n <= sizeof(copy));
 	memcpy(copy, key, n);
 	/* LMDB takes both by pointers to what is not const, and only reads. */
 	memcpy(&v.mv_data, &value.p, sizeof(v.mv_data));
-	rc = mdb_put(c->write, c->dbs[db], &k, &v, flags);
-	return rc == MDB_KEYEXIST ? 0 : mapped(rc);
+	return catalog_error(mdb_put(c->write, c->env->dbs[db], &k, &v, 0));
 }
 
-static int
-del(struct catalog *c, enum db db, const char *key, size_t n, MDB_val *v)
+int
+catalog_remove(struct catalog *c, enum db db, const char *key, size_t n)
 {
-	char copy[CATALOG_URL_MAX];
+	char copy[CATALOG_KEY_MAX];
 	MDB_val k = {n, copy};
 	int rc;
 
+	check(n <= sizeof(copy));
 	memcpy(copy, key, n);
-	rc = mdb_del(c->write, c->dbs[db], &k, v);
-	return rc == MDB_NOTFOUND ? 0 : mapped(rc);
-}
-
-int
-catalog_old(struct catalog *c, struct hash hash, struct bytes *out)
-{
-	char key[HASH];
-
-	hash_put(hash, key);
-	return get(c->write, c->dbs[OBJECTS], key, sizeof(key), out);
-}
-
-int
-catalog_put(
-    struct catalog *c, struct hash hash, struct bytes key, struct bytes value)
-{
-	char h[HASH], url[CATALOG_URL_MAX];
-	size_t n = url_key(key, hash, url);
-	int err;
-
-	hash_put(hash, h);
-	if (!value.p) {
-		err = del(c, OBJECTS, h, sizeof(h), NULL);
-		return err ? err : del(c, URLS, url, n, NULL);
-	}
-	err = put(c, OBJECTS, h, sizeof(h), value, 0);
-	if (err)
-		return err;
-	return put(c, URLS, url, n, bytes_of(h, sizeof(h)), 0);
-}
-
-int
-catalog_put_member(
-    struct catalog *c, uint64_t container, struct hash hash, bool there)
-{
-	char id[8], h[HASH];
-	MDB_val v = {sizeof(h), h};
-
-	object_put64_be(id, container);
-	hash_put(hash, h);
-	if (!there)
-		return del(c, MEMBERS, id, sizeof(id), &v);
-	return put(
-	    c, MEMBERS, id, sizeof(id), bytes_of(h, sizeof(h)), MDB_NODUPDATA);
+	rc = mdb_del(c->write, c->env->dbs[db], &k, NULL);
+	return rc == MDB_NOTFOUND ? 0 : catalog_error(rc);
 }
 
 int
@@ -561,7 +502,8 @@ catalog_old_container(
 	int err;
 
 	object_put64_be(key, id);
-	err = get(c->write, c->dbs[CONTAINERS], key, sizeof(key), &value);
+	err = catalog_fetch(
+	    c->write, c->env->dbs[CONTAINERS], key, sizeof(key), &value);
 	return err ? err : object_container_decode(value, out);
 }
 
@@ -575,20 +517,22 @@ catalog_put_container(struct catalog *c, uint64_t id,
 	object_put64_be(key, id);
 	if (before && (!after || after->queue != before->queue)) {
 		object_put64_be(queue, before->queue);
-		err = del(c, QUEUE, queue, sizeof(queue), NULL);
+		err = catalog_remove(c, QUEUE, queue, sizeof(queue));
 	}
 	if (err)
 		return err;
-	if (!after)
-		return del(c, CONTAINERS, key, sizeof(key), NULL);
+	if (!after) {
+		err = catalog_remove(c, CONTAINERS, key, sizeof(key));
+		return err ? err : catalog_drop_members(c, id);
+	}
 	object_container_encode(after, value);
-	err = put(
-	    c, CONTAINERS, key, sizeof(key), bytes_of(value, sizeof(value)), 0);
+	err = catalog_store(
+	    c, CONTAINERS, key, sizeof(key), bytes_of(value, sizeof(value)));
 	if (err || (before && after->queue == before->queue))
 		return err;
 	object_put64_be(queue, after->queue);
-	return put(
-	    c, QUEUE, queue, sizeof(queue), bytes_of(key, sizeof(key)), 0);
+	return catalog_store(
+	    c, QUEUE, queue, sizeof(queue), bytes_of(key, sizeof(key)));
 }
 
 int
@@ -597,13 +541,13 @@ catalog_put_state(struct catalog *c, const char *name, struct bytes value)
 	char key[40];
 	size_t n = state_key(name, key);
 
-	return put(c, STATE, key, n, value, 0);
+	return catalog_store(c, STATE, key, n, value);
 }
 
 int
 catalog_put_holes(struct catalog *c, struct bytes holes)
 {
-	return put(c, STATE, "holes", 5, holes, 0);
+	return catalog_store(c, STATE, "holes", 5, holes);
 }
 
 int
@@ -616,5 +560,5 @@ catalog_put_totals(struct catalog *c, const struct catalog_totals *t)
 	for (unsigned i = 0; i < TOTALS; i++)
 		object_put64(buf + 8 + 8 * i, v[i]);
 	object_put64(buf, object_sum(buf + 8, 8 * TOTALS, OBJECT_FORMAT));
-	return put(c, STATE, "totals", 6, bytes_of(buf, sizeof(buf)), 0);
+	return catalog_store(c, STATE, "totals", 6, bytes_of(buf, sizeof(buf)));
 }

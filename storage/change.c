@@ -42,18 +42,6 @@ unplaced(const struct image *image)
 	return n;
 }
 
-/* The entry, or for another key of the same hash: nothing of it. */
-static const struct image *
-old_image(const struct entry *e, struct bytes key)
-{
-	static const struct image none;
-
-	if (key.p && e->image->count &&
-	    !bytes_eq(e->image->objects[0]->key, key))
-		return &none;
-	return e->image;
-}
-
 int
 memory_change(struct store *store, struct hash hash, struct bytes key,
     memory_change_fn *change, void *arg, struct list *batch)
@@ -64,12 +52,12 @@ memory_change(struct store *store, struct hash hash, struct bytes key,
 	int result;
 
 	pthread_mutex_lock(&s->lock);
-	result = shard_load(store, s, hash, &e);
+	result = shard_load(store, s, hash, key, &e);
 	if (result) {
 		pthread_mutex_unlock(&s->lock);
 		return result;
 	}
-	result = change(arg, old_image(e, key), &image);
+	result = change(arg, e->image, &image);
 	if (result == 1) {
 		count_change(store, e->image, false);
 		count_change(store, image, true);

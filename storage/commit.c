@@ -16,6 +16,8 @@
 /* Pages that one key may dirty: a leaf in each of three trees, and its share
  * of what is above. */
 #define PAGES_A_KEY (24u * 1024)
+/* What a copy of the catalog may take beside what is in use. */
+#define COPY_SLACK  (1024u * 1024)
 
 unsigned
 commit_limit(const struct store *store)
@@ -95,6 +97,28 @@ commit_account_catalog(struct store *store)
 	else
 		budget_give(&store->budget, w->catalog_taken - now);
 	w->catalog_taken = now;
+}
+
+/* Not for less than a quarter, nor than a MiB: it will be needed again. */
+void
+commit_compact_catalog(struct store *store)
+{
+	uint64_t size = catalog_size(store->catalog);
+	uint64_t used = catalog_used(store->catalog);
+	uint64_t room = used + COPY_SLACK;
+	int err;
+
+	if (size - used < size / 4 || size - used < COPY_SLACK)
+		return;
+	/* Both files are there for a while. */
+	if (!budget_take_last(&store->budget, room))
+		return;
+	err = catalog_compact(store->catalog, store->dir);
+	if (err)
+		store_report(store, "cannot make the catalog shorter: %s",
+		    larder_strerror(err));
+	commit_account_catalog(store);
+	budget_give(&store->budget, room);
 }
 
 static void

@@ -8,6 +8,7 @@
  * back as it goes; what stays is written only where there is room for it.
  */
 #include "internal.h"
+#include "owners.h"
 
 /* After so many second chances in one go nobody gets another. */
 #define CHANCES 256u
@@ -131,32 +132,30 @@ judge_members(struct judge *j, struct list *batch)
 {
 	struct store *store = j->store;
 	struct writer *w = &store->writer;
-	struct hash hashes[CATALOG_BATCH], from, *at = NULL;
+	struct owners owners = {.count = 0};
 	unsigned seen = 0, n, limit = commit_limit(store);
 
 	do {
 		int err =
-		    catalog_members(w->reader, j->container, at, hashes, &n);
+		    owners_next(store, w->reader, j->container, &owners);
 
 		catalog_reader_rest(w->reader);
 		if (err)
 			break;
-		n = n < limit ? n : limit;
+		n = owners.count < limit ? owners.count : limit;
 		for (unsigned i = 0; i < n && !j->stays; i++) {
-			struct bytes any = {NULL, 0};
+			struct bytes key = owners.keys[i];
 
-			j->hash = hashes[i];
+			j->hash = store_hash(store, key);
 			j->holds = false;
-			memory_change(store, j->hash, any, on_judge, j, batch);
+			memory_change(store, j->hash, key, on_judge, j, batch);
 			if (!j->holds)
 				sketch_spend(store->sketch, j->hash.lo);
 		}
 		seen += n;
-		from = hashes[n ? n - 1 : 0];
-		from.hi += ++from.lo == 0;
-		at = &from;
 		/* Where all that it saw holds, something behind it may go. */
 	} while (n && list_empty(batch) && !j->stays);
+	owners_release(&owners);
 	return seen;
 }
 
@@ -198,7 +197,7 @@ leave(struct store *store, uint64_t id, enum place_kind kind, uint64_t need,
     bool chances, bool *stays)
 {
 	struct writer *w = &store->writer;
-	struct commit_extra extra = {.leave = id};
+	struct commit_extra extra = {.remove = 0};
 	struct judge j = {.store = store, .container = id};
 	struct list batch;
 	int err;

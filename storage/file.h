@@ -62,8 +62,10 @@ int file_create(
  * LARDER_ABSENT, LARDER_DAMAGED, LARDER_NOMEM, LARDER_IO. */
 int file_open(struct files *f, const struct place *place, uint64_t object,
     struct file **out);
-/* The one that is open already, or NULL. Never blocks. */
+/* The one that is open already, or NULL. Never blocks. It is what the place
+ * says only where file_fits(). */
 struct file *file_known(struct files *f, uint64_t id);
+bool file_fits(const struct file *file, const struct place *place);
 struct file *file_ref(struct files *f, struct file *file);
 void file_unref(struct files *f, struct file **file);
 

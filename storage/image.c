@@ -130,11 +130,11 @@ image_with(const struct image *old, struct object *with,
 }
 
 int
-image_decode(struct bytes in, struct image **out)
+image_decode(struct bytes in, struct bytes key, struct image **out)
 {
 	struct object_value value;
 	struct image *image;
-	int err = object_value_decode(in, &value);
+	int err = object_value_decode(in, key, &value);
 
 	if (err)
 		return err;

@@ -10,7 +10,7 @@
 #include "larder/bytes.h"
 #include "larder/store.h"
 
-#define OBJECT_FORMAT	 1u
+#define OBJECT_FORMAT	 2u
 #define OBJECT_META_MAX	 (64u * 1024)
 #define OBJECT_FRONT_MIN 32u
 /* Blocks of a blob's table; those of longer ones are longer. */
@@ -87,11 +87,13 @@ uint64_t object_disk_size(const struct object_info *info);
 /* Bytes of an older head that stand before the body in its payload. */
 uint64_t object_skip(const struct object_info *info);
 
+/* With the key, which a pack's record has before it. */
 size_t object_value_bound(const struct object_value *value);
-/* buf holds at least the bound; returns the bytes used. */
+/* All but the key. buf holds at least the bound; returns the bytes used. */
 size_t object_value_encode(const struct object_value *value, char *buf);
-/* 0 or LARDER_DAMAGED. The views are into `in`. */
-int object_value_decode(struct bytes in, struct object_value *out);
+/* What stands under the key. 0 or LARDER_DAMAGED. The views are into `in`. */
+int object_value_decode(
+    struct bytes in, struct bytes key, struct object_value *out);
 
 /* A pack's record but for the payload: value with one info, in which the
  * place that the payload is says SELF. */
@@ -113,6 +115,11 @@ int object_trailer_decode(struct bytes in, uint64_t id,
     const struct place *expected, struct object_trailer *out);
 /* Bytes of one entry in the table before the trailer. */
 size_t object_entry_size(enum encoding encoding);
+
+/* Where each frame of a table begins, and behind the last one where that ends:
+ * blocks + 1 numbers. LARDER_DAMAGED: that is not where the table begins. */
+int object_table_offsets(
+    const char *table, uint64_t blocks, uint64_t stored, uint64_t *offsets);
 
 /* One of FRAMES: how long the frame is on disk, and its sum. */
 void object_frame_encode(char *buf, uint32_t stored, uint64_t sum);

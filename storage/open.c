@@ -20,6 +20,8 @@
 #define SUPER_SIZE (TITLE_SIZE + STORE_SECRET + 8)
 /* The least budget that holds a pack, a catalog and room to turn. */
 #define SIZE_MIN   (8u * 1024 * 1024)
+/* Address space for the catalog: of some 10^9 objects. */
+#define MAP_MIN	   (256ull << 30)
 
 /* Says why, in a sentence. */
 static int
@@ -126,7 +128,7 @@ open_superblock(
 
 	if (err == LARDER_FORMAT)
 		return refuse(why, n, err, o->path,
-		    "this larder reads format 1: run the version that wrote "
+		    "this larder reads format 2: run the version that wrote "
 		    "it, "
 		    "or move the folder away to start with an empty cache");
 	if (err == LARDER_DAMAGED)
@@ -145,12 +147,14 @@ static int
 open_catalog(
     struct store *store, const struct store_options *o, char *why, size_t n)
 {
-	uint64_t map = o->size > 4ull << 30 ? o->size : 4ull << 30;
+	/* See catalog.c: it cannot grow later, and the budget can. */
+	uint64_t map = o->size > MAP_MIN ? o->size : MAP_MIN;
 	char path[4096];
 	int err;
 
 	/* LMDB has no openat(). */
-	snprintf(path, sizeof(path), "%s/catalog.mdb", o->path);
+	snprintf(path, sizeof(path), "%s/" CATALOG_FILE, o->path);
+	catalog_forget_copy(store->dir);
 	errno = 0;
 	err = catalog_open(&store->catalog, path, map);
 	if (!err)

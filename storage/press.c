@@ -234,14 +234,15 @@ rests(struct presser *p, struct hash hash, const struct object_info *info)
 }
 
 static bool
-take(struct presser *p, struct catalog_reader *r, struct hash hash, uint64_t id,
+take(struct presser *p, struct catalog_reader *r, struct bytes key, uint64_t id,
     struct press_task *t)
 {
+	struct hash hash = store_hash(p->store, key);
 	struct object_value value;
 	struct bytes bytes;
 
-	if (catalog_get(r, hash, &bytes) != 0 ||
-	    object_value_decode(bytes, &value) != 0)
+	if (catalog_get(r, hash, key, &bytes) != 0 ||
+	    object_value_decode(bytes, key, &value) != 0)
 		return false;
 	for (unsigned i = 0; i < value.count; i++) {
 		const struct object_info *info = &value.infos[i];
@@ -256,15 +257,28 @@ take(struct presser *p, struct catalog_reader *r, struct hash hash, uint64_t id,
 	return false;
 }
 
+/* A blob's file is of one object: one batch says whose. */
+static bool
+take_from(struct presser *p, struct catalog_reader *r, uint64_t id,
+    struct press_task *t)
+{
+	struct catalog_walk walk = {.count = 0};
+	bool taken = false;
+
+	if (catalog_members(r, id, &walk) == 0)
+		for (unsigned i = 0; i < walk.count && !taken; i++)
+			taken = take(p, r, walk.keys[i], id, t);
+	catalog_walk_release(&walk);
+	return taken;
+}
+
 enum found { FOUND, NOT_HERE, WALKED };
 
 /* FOUND: in *t; NOT_HERE: go on; WALKED: that was the last one. */
 static enum found
 find(struct presser *p, struct catalog_reader *r, struct press_task *t)
 {
-	struct hash hashes[CATALOG_BATCH];
 	struct object_container c;
-	unsigned count;
 
 	for (unsigned i = 0; i < BATCH; i++) {
 		uint64_t id = p->at;
@@ -278,11 +292,8 @@ find(struct presser *p, struct catalog_reader *r, struct press_task *t)
 			mark(p, id);
 			continue;
 		}
-		if (catalog_members(r, id, NULL, hashes, &count) != 0)
-			continue;
-		for (unsigned k = 0; k < count; k++)
-			if (take(p, r, hashes[k], id, t))
-				return FOUND;
+		if (take_from(p, r, id, t))
+			return FOUND;
 	}
 	return NOT_HERE;
 }

@@ -17,18 +17,17 @@
 typedef int object_visit_fn(void *arg, struct hash hash, struct object *o);
 
 static int
-visit_image(struct store *store, struct hash hash, struct bytes prefix,
-    object_visit_fn *visit, void *arg)
+visit_image(
+    struct store *store, struct bytes key, object_visit_fn *visit, void *arg)
 {
+	struct hash hash = store_hash(store, key);
 	struct image *image;
-	int err = memory_image(store, hash, &image), result = 0;
+	int err = memory_image(store, hash, key, &image), result = 0;
 
 	if (err)
 		return err == LARDER_ABSENT ? 0 : err;
 	for (unsigned i = 0; i < image->count && !result; i++)
-		/* The index may have cut a long prefix. */
-		if (bytes_starts(image->objects[i]->key, prefix))
-			result = visit(arg, hash, image->objects[i]);
+		result = visit(arg, hash, image->objects[i]);
 	image_unref(&image);
 	return result;
 }
@@ -37,23 +36,23 @@ static int
 walk(
     struct store *store, struct bytes prefix, object_visit_fn *visit, void *arg)
 {
-	struct hash hashes[CATALOG_BATCH];
-	char after[CATALOG_URL_MAX];
+	struct catalog_walk walk = {.count = 1};
 	struct catalog_reader *r;
-	unsigned count = 1;
-	size_t n = 0;
 	int result = writer_flush(store);
 
-	while (count && !result) {
+	while (walk.count && !result) {
 		result = store_borrow(store, &r);
 		if (result)
-			return result;
-		result = catalog_urls(r, prefix, after, &n, hashes, &count);
+			break;
+		result = catalog_urls(r, prefix, &walk);
 		store_return(store, &r);
-		for (unsigned i = 0; i < count && !result; i++)
-			result =
-			    visit_image(store, hashes[i], prefix, visit, arg);
+		for (unsigned i = 0; i < walk.count && !result; i++)
+			/* The index may have cut a long prefix. */
+			if (bytes_starts(walk.keys[i], prefix))
+				result = visit_image(
+				    store, walk.keys[i], visit, arg);
 	}
+	catalog_walk_release(&walk);
 	return result;
 }
 

@@ -140,13 +140,11 @@ store_find(struct store_view *v, struct bytes key, struct arena *arena,
 
 	if (err != LARDER_AGAIN)
 		return err;
-	err = catalog_get(v->reader, hash, &bytes);
+	err = catalog_get(v->reader, hash, key, &bytes);
 	if (!err)
-		err = object_value_decode(bytes, &value);
+		err = object_value_decode(bytes, key, &value);
 	if (err == LARDER_DAMAGED)
 		store_count(&v->store->damaged, 1);
-	if (!err && !bytes_eq(value.key, key))
-		err = LARDER_ABSENT;
 	return err ? err : copy_found(arena, &value, out);
 }
 

@@ -30,23 +30,9 @@ has_place(const struct object_value *v, const struct place *p)
 	return false;
 }
 
-static bool
-has_container(const struct object_value *v, uint64_t id)
-{
-	for (unsigned i = 0; i < v->count; i++) {
-		const struct object_info *info = &v->infos[i];
-
-		if ((info->head.kind != PLACE_NONE &&
-			info->head.container == id) ||
-		    info->body.container == id)
-			return true;
-	}
-	return false;
-}
-
 /* A place that stands in `a` only: sign says whether it came or went. */
 static int
-only_in(struct commit *c, struct hash hash, const struct place *p,
+only_in(struct commit *c, const struct entry *e, const struct place *p,
     const struct object_value *other, int sign)
 {
 	struct touched *t;
@@ -61,14 +47,12 @@ only_in(struct commit *c, struct hash hash, const struct place *p,
 		c->regions[c->region_count++] = (struct region){
 		    p->container, p->offset, object_place_size(p)};
 	}
-	if (has_container(other, p->container))
-		return 0;
 	return catalog_put_member(
-	    c->store->catalog, p->container, hash, sign > 0);
+	    c->store->catalog, p, e->hash, e->key, sign > 0);
 }
 
 static int
-differ(struct commit *c, struct hash hash, const struct object_value *a,
+differ(struct commit *c, const struct entry *e, const struct object_value *a,
     const struct object_value *b, int sign)
 {
 	struct catalog_totals *t = &c->store->writer.totals;
@@ -80,9 +64,9 @@ differ(struct commit *c, struct hash hash, const struct object_value *a,
 		t->objects += (uint64_t)sign;
 		t->body_bytes += (uint64_t)sign * info->body_size;
 		t->stored_bytes += (uint64_t)sign * object_disk_size(info);
-		err = only_in(c, hash, &info->head, b, sign);
+		err = only_in(c, e, &info->head, b, sign);
 		if (!err)
-			err = only_in(c, hash, &info->body, b, sign);
+			err = only_in(c, e, &info->body, b, sign);
 	}
 	return err;
 }
@@ -91,15 +75,15 @@ static int
 write_item(struct commit *c, const struct item *item)
 {
 	struct catalog *catalog = c->store->catalog;
-	struct hash hash = item->entry->hash;
-	struct object_value old, now;
-	struct bytes key = {NULL, 0}, value = {NULL, 0};
+	const struct entry *e = item->entry;
+	struct object_value old, now = {.key = e->key};
+	struct bytes value = {NULL, 0};
 	char *buf = NULL;
-	int err = catalog_old(catalog, hash, &value);
+	int err = catalog_old(catalog, e->hash, e->key, &value);
 
 	/* A value that cannot be read is replaced; what it named is found to
 	 * be nobody's when its containers go. */
-	if (err || object_value_decode(value, &old) != 0)
+	if (err || object_value_decode(value, e->key, &old) != 0)
 		old.count = 0;
 	if (err < 0 && err != LARDER_DAMAGED)
 		return err;
@@ -111,8 +95,6 @@ write_item(struct commit *c, const struct item *item)
 	}
 	if (!now.count && !old.count)
 		return 0;
-	key = now.count ? item->image->objects[0]->key : old.key;
-	now.key = key;
 	value = (struct bytes){NULL, 0};
 	if (now.count) {
 		buf = malloc(object_value_bound(&now));
@@ -122,15 +104,12 @@ write_item(struct commit *c, const struct item *item)
 	}
 	/* What was decoded lies in LMDB's pages: they are not to be looked at
 	 * once something is put, but for places, which are copies. */
-	err = catalog_put(catalog, hash, key, value);
+	err = catalog_put(catalog, e->hash, e->key, value);
 	free(buf);
 	if (!err)
-		err = differ(c, hash, &now, &old, 1);
+		err = differ(c, e, &now, &old, 1);
 	if (!err)
-		err = differ(c, hash, &old, &now, -1);
-	if (!err && c->extra && c->extra->leave &&
-	    !has_container(&now, c->extra->leave))
-		err = catalog_put_member(catalog, c->extra->leave, hash, false);
+		err = differ(c, e, &old, &now, -1);
 	return err;
 }
 

@@ -23,13 +23,16 @@
 #include "larder/clock.h"
 
 /* One group appends no more than that. */
-#define GROUP_BYTES (8u * 1024 * 1024)
+#define GROUP_BYTES  (8u * 1024 * 1024)
 /* Beside the bytes themselves: the end of a block. */
-#define GROUP_SLACK (16u * 1024)
+#define GROUP_SLACK  (16u * 1024)
+#define GROUP_LEAST  256u
+/* A commit of so many ms is no reason for larger groups. */
+#define COMMIT_QUICK 20
 /* Room for one who is stalled: what it takes in a step. */
-#define STALL_BYTES (1024u * 1024)
-#define RETRY_MS    10
-#define FAILED_MS   500
+#define STALL_BYTES  (1024u * 1024)
+#define RETRY_MS     10
+#define FAILED_MS    500
 
 /* ---- a round ------------------------------------------------------------- */
 
@@ -75,12 +78,11 @@ give_up(struct store *store, struct list *batch, int err)
 {
 	struct writer *w = &store->writer;
 	int64_t now = clock_mono_ms();
-	struct bytes any = {NULL, 0};
 
 	list_each (node, batch) {
 		struct entry *e = container_of(node, struct entry, node);
 
-		memory_change(store, e->hash, any, on_give_up, store, NULL);
+		memory_change(store, e->hash, e->key, on_give_up, store, NULL);
 	}
 	if (now - w->complained > 60000 || !w->complained) {
 		w->complained = now;
@@ -91,12 +93,31 @@ give_up(struct store *store, struct list *batch, int err)
 	}
 }
 
+/*
+ * How many keys at most a group has. LMDB copies each page that a transaction
+ * touches, and cannot use the old ones before the one after the next: with
+ * groups of a large part of all keys the catalog's file would be three times
+ * what it holds. Groups of a 256th keep that to a fifth or so. But where a
+ * commit takes long, and does so for its syncs, larger ones it must be.
+ */
+static unsigned
+group_limit(struct store *store)
+{
+	struct writer *w = &store->writer;
+	uint64_t n = w->totals.objects / 256, most = commit_limit(store);
+
+	n = n > GROUP_LEAST ? n : GROUP_LEAST;
+	if (w->commit_ms > COMMIT_QUICK)
+		n = n * (uint64_t)w->commit_ms / COMMIT_QUICK;
+	return (unsigned)(n < most ? n : most);
+}
+
 /* The next group, up to what one transaction takes. */
 static void
 take_batch(struct store *store, struct list *batch)
 {
 	struct writer *w = &store->writer;
-	unsigned n = 0, limit = commit_limit(store);
+	unsigned n = 0, limit = group_limit(store);
 	uint64_t bytes = 0;
 
 	pthread_mutex_lock(&w->lock);
@@ -136,6 +157,7 @@ commit_group(struct store *store)
 {
 	struct writer *w = &store->writer;
 	struct list batch;
+	int64_t before;
 	bool left;
 	int err;
 
@@ -143,7 +165,9 @@ commit_group(struct store *store)
 	take_batch(store, &batch);
 	if (list_empty(&batch) && list_empty(&w->states_taken))
 		return;
+	before = clock_mono_ms();
 	err = commit_batch(store, &batch, NULL);
+	w->commit_ms = clock_mono_ms() - before;
 	if (err)
 		give_up(store, &batch, err);
 	else
@@ -202,11 +226,13 @@ resume_stalled(struct store *store)
 }
 
 static void
-round_once(struct store *store)
+round_once(struct store *store, bool gc)
 {
 	make_room(store);
 	resume_stalled(store);
 	commit_group(store);
+	if (gc)
+		commit_compact_catalog(store);
 	budget_give(&store->budget, store->writer.grant);
 	store->writer.grant = 0;
 }
@@ -229,7 +255,7 @@ until_due(struct store *store)
 		wait = first->since + WRITER_WINDOW_MS - now;
 		if (w->hurry || w->ending ||
 		    w->dirty_bytes > WRITER_WINDOW_BYTES ||
-		    w->dirty_count >= commit_limit(store))
+		    w->dirty_count >= group_limit(store))
 			wait = 0;
 	} else if (!list_empty(&w->states) || !list_empty(&w->states_taken)) {
 		wait = w->hurry || w->ending ? 0 : WRITER_WINDOW_MS;
@@ -274,6 +300,7 @@ run(void *arg)
 	while (!all_done(w) && failures < 8) {
 		int64_t wait = until_due(store);
 		uint64_t before;
+		bool gc;
 
 		/* A daemon that evicts ahead need not be asked to. */
 		if (wait) {
@@ -284,8 +311,9 @@ run(void *arg)
 				continue;
 		}
 		before = w->dirty_count;
+		gc = w->gc_wanted > 0;
 		pthread_mutex_unlock(&w->lock);
-		round_once(store);
+		round_once(store, gc);
 		pthread_mutex_lock(&w->lock);
 		w->rounds++;
 		w->gc_wanted -= w->gc_wanted > 0;

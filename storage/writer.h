@@ -59,6 +59,7 @@ struct writer {
 	bool evicting;		  /* may take the last of the budget */
 	uint64_t scan;		  /* where in the queue eviction goes on */
 	int64_t complained;	  /* when, monotonic ms */
+	int64_t commit_ms;	  /* what the last group took */
 	struct list states_taken; /* of `states`, in the commit now */
 };
 
@@ -83,7 +84,6 @@ void writer_gc(struct store *store);
 
 /* What else a transaction is to do, for eviction. */
 struct commit_extra {
-	uint64_t leave;	  /* a container that the batch's keys leave, or 0 */
 	uint64_t remove;  /* a container with nothing in it, or 0 */
 	uint64_t requeue; /* one that goes to the end of the queue, or 0 */
 };
@@ -98,6 +98,9 @@ unsigned commit_limit(const struct store *store);
 void writer_requeue(struct store *store, struct list *batch);
 /* The budget's share of the catalog as it is now. */
 void commit_account_catalog(struct store *store);
+/* Makes its file short, where that gives much back and there is room for the
+ * copy: the writer's, between groups. */
+void commit_compact_catalog(struct store *store);
 /* Opening: what was to be punched when it ended. */
 void commit_punch_again(struct store *store);
 /* pack.c: appends a record to the pack, by the writer's buffer; place says
