@@ -1,7 +1,8 @@
 /*
  * The catalog in LMDB: six databases in one file.
  *
- *   objects     hash (16 bytes)          -> value: a key and its variants
+ *   objects     hash (16 bytes)          -> value: a key and its variants,
+ *                                           and a sum of it (u64)
  *   urls        key, cut                 -> hash
  *   members     container (u64 BE)       -> hashes, sorted duplicates
  *   containers  container (u64 BE)       -> object_container
@@ -24,27 +25,42 @@
 #include "catalog.h"
 
 #include <errno.h>
-#include <lmdb.h>
+#include <poll.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "larder/check.h"
+#include "safe.h"
 
 #define READERS 1024u
 #define KEY_CUT 495u
 #define HASH	16u
+#define SUM	8u
 
 enum db { OBJECTS, URLS, MEMBERS, CONTAINERS, QUEUE, STATE, DBS };
 
-struct catalog {
+/* One file, opened. */
+struct lmdb {
 	MDB_env *env;
 	MDB_dbi dbs[DBS];
+	_Atomic bool damaged; /* LMDB fell over it, or said so */
+	_Atomic unsigned live; /* readers that pin a snapshot of it */
+	struct lmdb *older;    /* that it has replaced */
+};
+
+struct catalog {
+	struct lmdb *_Atomic now;
+	char *path;
+	uint64_t map;
 	MDB_txn *write;
 	_Atomic uint64_t commits;
 };
 
 struct catalog_reader {
 	struct catalog *catalog;
+	struct lmdb *lmdb; /* that txn is of */
 	MDB_txn *txn;
 	uint64_t seen; /* commits when the snapshot was taken */
 	bool live;     /* it pins a snapshot */
@@ -74,6 +90,7 @@ mapped(int rc)
 	case MDB_INVALID:
 	case MDB_VERSION_MISMATCH:
 	case MDB_INCOMPATIBLE:
+	case MDB_CURSOR_FULL:
 		return LARDER_DAMAGED;
 	default:
 		return LARDER_IO;
@@ -97,10 +114,16 @@ hash_get(MDB_val v, struct hash *out)
 	return 0;
 }
 
+static struct lmdb *
+lmdb_now(struct catalog *c)
+{
+	return c->now;
+}
+
 /* ---- opening ------------------------------------------------------------ */
 
 static int
-open_databases(struct catalog *c)
+open_databases(struct lmdb *l)
 {
 	static const struct {
 		const char *name;
@@ -114,16 +137,71 @@ open_databases(struct catalog *c)
 	    [STATE] = {"state", 0},
 	};
 	MDB_txn *txn;
-	int rc = mdb_txn_begin(c->env, NULL, 0, &txn);
+	int rc = safe_txn_begin(l->env, 0, &txn);
 
 	if (rc)
 		return rc;
 	for (unsigned i = 0; i < DBS && !rc; i++)
-		rc = mdb_dbi_open(
-		    txn, all[i].name, all[i].flags | MDB_CREATE, &c->dbs[i]);
+		SAFE(rc, mdb_dbi_open(txn, all[i].name,
+			     all[i].flags | MDB_CREATE, &l->dbs[i]));
 	if (!rc)
-		return mdb_txn_commit(txn);
-	mdb_txn_abort(txn);
+		return safe_txn_commit(txn);
+	safe_txn_abort(txn);
+	return rc;
+}
+
+static void
+on_assert(MDB_env *env, const char *message)
+{
+	(void)env;
+	(void)message;
+	fence_trip();
+}
+
+static void
+lmdb_close(struct lmdb *l)
+{
+	int rc = 0;
+
+	if (l->env)
+		SAFE(rc, (mdb_env_close(l->env), 0));
+	(void)rc;
+	free(l);
+}
+
+static int
+lmdb_open(struct lmdb **out, const char *path, uint64_t map)
+{
+	struct lmdb *l = calloc(1, sizeof(*l));
+	int rc, dead;
+
+	if (!l)
+		return ENOMEM;
+	rc = mdb_env_create(&l->env);
+	if (!rc)
+		rc = mdb_env_set_userctx(l->env, &l->damaged);
+	if (!rc)
+		rc = mdb_env_set_assert(l->env, on_assert);
+	if (!rc)
+		rc = mdb_env_set_maxdbs(l->env, DBS);
+	if (!rc)
+		rc = mdb_env_set_maxreaders(l->env, READERS);
+	if (!rc)
+		rc = mdb_env_set_mapsize(l->env, map / 4096 * 4096);
+	/* No read-ahead: look-ups are random, and what it would read in
+	 * pushes bodies out of the page cache. */
+	if (!rc)
+		SAFE(rc, mdb_env_open(l->env, path,
+			     MDB_NOSUBDIR | MDB_NOTLS | MDB_NORDAHEAD, 0640));
+	/* Slots of processes that were killed would keep pages from use. */
+	if (!rc)
+		rc = mdb_reader_check(l->env, &dead);
+	if (!rc)
+		rc = open_databases(l);
+	if (rc)
+		lmdb_close(l);
+	else
+		*out = l;
 	return rc;
 }
 
@@ -131,40 +209,65 @@ int
 catalog_open(struct catalog **out, const char *path, uint64_t map)
 {
 	struct catalog *c = calloc(1, sizeof(*c));
-	int rc, dead;
+	struct lmdb *l = NULL;
+	int rc = ENOMEM;
 
-	if (!c)
-		return LARDER_NOMEM;
-	rc = mdb_env_create(&c->env);
-	if (!rc)
-		rc = mdb_env_set_maxdbs(c->env, DBS);
-	if (!rc)
-		rc = mdb_env_set_maxreaders(c->env, READERS);
-	if (!rc)
-		rc = mdb_env_set_mapsize(c->env, map / 4096 * 4096);
-	/* No read-ahead: look-ups are random, and what it would read in
-	 * pushes bodies out of the page cache. */
-	if (!rc)
-		rc = mdb_env_open(c->env, path,
-		    MDB_NOSUBDIR | MDB_NOTLS | MDB_NORDAHEAD, 0640);
-	/* Slots of processes that were killed would keep pages from use. */
-	if (!rc)
-		rc = mdb_reader_check(c->env, &dead);
-	if (!rc)
-		rc = open_databases(c);
+	fence_install();
+	if (c && (c->path = strdup(path)))
+		rc = lmdb_open(&l, path, map);
+	if (c) {
+		c->map = map;
+		c->now = l;
+	}
 	*out = c;
 	if (rc)
 		catalog_close(out);
 	return mapped(rc);
 }
 
+int
+catalog_renew(struct catalog *c)
+{
+	struct lmdb *l = NULL, *old = c->now;
+	char lock[4096];
+	int rc;
+
+	/* A table of readers of its own: LMDB knows none of one in the same
+	 * process that was opened twice. */
+	snprintf(lock, sizeof(lock), "%s-lock", c->path);
+	unlink(lock);
+	rc = lmdb_open(&l, c->path, c->map);
+	if (rc)
+		return mapped(rc);
+	l->older = old;
+	atomic_store(&c->now, l);
+	/* From its table nobody learns what those before read. */
+	for (unsigned i = 0; old->live && i < 2000; i++)
+		poll(NULL, 0, 1);
+	atomic_fetch_add_explicit(&c->commits, 1, memory_order_release);
+	return 0;
+}
+
+bool
+catalog_damaged(struct catalog *c)
+{
+	struct lmdb *l = c->now;
+
+	return l->damaged;
+}
+
 void
 catalog_close(struct catalog **c)
 {
+	struct lmdb *l, *older;
+
 	if (!*c)
 		return;
-	if ((*c)->env)
-		mdb_env_close((*c)->env);
+	for (l = (*c)->now; l; l = older) {
+		older = l->older;
+		lmdb_close(l);
+	}
+	free((*c)->path);
 	free(*c);
 	*c = NULL;
 }
@@ -172,29 +275,40 @@ catalog_close(struct catalog **c)
 uint64_t
 catalog_size(struct catalog *c)
 {
+	struct lmdb *l = c->now;
 	MDB_envinfo info;
 
-	mdb_env_info(c->env, &info);
+	mdb_env_info(l->env, &info);
 	return ((uint64_t)info.me_last_pgno + 1) * 4096;
 }
 
 /* ---- reading ------------------------------------------------------------ */
 
+static int
+begin_reading(struct catalog_reader *r, struct lmdb *l)
+{
+	int rc;
+
+	if (l->damaged)
+		return MDB_CORRUPTED;
+	rc = safe_txn_begin(l->env, MDB_RDONLY, &r->txn);
+	if (rc)
+		return rc;
+	mdb_txn_reset(r->txn);
+	r->lmdb = l;
+	return 0;
+}
+
 int
 catalog_reader_open(struct catalog *c, struct catalog_reader **out)
 {
 	struct catalog_reader *r = calloc(1, sizeof(*r));
-	int rc;
 
 	if (!r)
 		return LARDER_NOMEM;
 	r->catalog = c;
-	rc = mdb_txn_begin(c->env, NULL, MDB_RDONLY, &r->txn);
-	if (rc) {
-		free(r);
-		return mapped(rc);
-	}
-	mdb_txn_reset(r->txn);
+	/* One that cannot be had now is asked for again with each question. */
+	(void)begin_reading(r, c->now);
 	*out = r;
 	return 0;
 }
@@ -202,9 +316,20 @@ catalog_reader_open(struct catalog *c, struct catalog_reader **out)
 void
 catalog_reader_rest(struct catalog_reader *r)
 {
-	if (r->live)
-		mdb_txn_reset(r->txn);
+	if (!r->live)
+		return;
+	mdb_txn_reset(r->txn);
 	r->live = false;
+	r->lmdb->live--;
+}
+
+static void
+end_reading(struct catalog_reader *r)
+{
+	catalog_reader_rest(r);
+	if (r->lmdb)
+		safe_txn_abort(r->txn);
+	r->lmdb = NULL;
 }
 
 void
@@ -212,7 +337,7 @@ catalog_reader_close(struct catalog_reader **r)
 {
 	if (!*r)
 		return;
-	mdb_txn_abort((*r)->txn);
+	end_reading(*r);
 	free(*r);
 	*r = NULL;
 }
@@ -222,14 +347,26 @@ refresh(struct catalog_reader *r)
 {
 	uint64_t now =
 	    atomic_load_explicit(&r->catalog->commits, memory_order_acquire);
-	int rc;
+	struct lmdb *l = r->catalog->now;
+	int rc = 0;
 
-	if (r->live && r->seen == now)
+	if (l->damaged)
+		return LARDER_DAMAGED;
+	if (r->live && r->seen == now && r->lmdb == l)
 		return 0;
 	catalog_reader_rest(r);
-	rc = mdb_txn_renew(r->txn);
-	if (rc)
+	if (r->lmdb != l) {
+		end_reading(r);
+		rc = begin_reading(r, l);
+	}
+	/* Counted before it pins anything, or catalog_renew() would miss it. */
+	l->live++;
+	if (!rc)
+		rc = safe_txn_renew(r->txn);
+	if (rc) {
+		l->live--;
 		return mapped(rc);
+	}
 	r->live = true;
 	r->seen = now;
 	return 0;
@@ -244,7 +381,7 @@ get(MDB_txn *txn, MDB_dbi dbi, const void *key, size_t n, struct bytes *out)
 
 	check(n <= sizeof(copy));
 	memcpy(copy, key, n);
-	rc = mdb_get(txn, dbi, &k, &v);
+	rc = safe_get(txn, dbi, &k, &v);
 	if (!rc)
 		*out = bytes_of(v.mv_data, v.mv_size);
 	return mapped(rc);
@@ -256,7 +393,20 @@ ask(struct catalog_reader *r, enum db db, const void *key, size_t n,
 {
 	int err = refresh(r);
 
-	return err ? err : get(r->txn, r->catalog->dbs[db], key, n, out);
+	return err ? err : get(r->txn, r->lmdb->dbs[db], key, n, out);
+}
+
+/* A value of `objects` without its sum. */
+static int
+unsummed(struct hash hash, struct bytes *value)
+{
+	if (value->n < SUM)
+		return LARDER_DAMAGED;
+	value->n -= SUM;
+	return object_get64(value->p + value->n) ==
+		       object_sum(value->p, value->n, hash.lo)
+		   ? 0
+		   : LARDER_DAMAGED;
 }
 
 int
@@ -264,8 +414,11 @@ catalog_get(struct catalog_reader *r, struct hash hash, struct bytes *out)
 {
 	char key[HASH];
 
+	int err;
+
 	hash_put(hash, key);
-	return ask(r, OBJECTS, key, sizeof(key), out);
+	err = ask(r, OBJECTS, key, sizeof(key), out);
+	return err ? err : unsummed(hash, out);
 }
 
 int
@@ -345,16 +498,16 @@ catalog_members(struct catalog_reader *r, uint64_t container,
 	if (from)
 		hash_put(*from, first);
 	err =
-	    mapped(mdb_cursor_open(r->txn, r->catalog->dbs[MEMBERS], &cursor));
+	    mapped(mdb_cursor_open(r->txn, r->lmdb->dbs[MEMBERS], &cursor));
 	if (err)
 		return err;
-	err = mapped(mdb_cursor_get(cursor, &k, &v, MDB_GET_BOTH_RANGE));
+	err = mapped(safe_cursor_get(cursor, &k, &v, MDB_GET_BOTH_RANGE));
 	while (!err && *count < CATALOG_BATCH) {
 		err = hash_get(v, &out[*count]);
 		if (err)
 			break;
 		++*count;
-		err = mapped(mdb_cursor_get(cursor, &k, &v, MDB_NEXT_DUP));
+		err = mapped(safe_cursor_get(cursor, &k, &v, MDB_NEXT_DUP));
 	}
 	mdb_cursor_close(cursor);
 	return err == LARDER_ABSENT ? 0 : err;
@@ -372,10 +525,10 @@ seek_number(struct catalog_reader *r, enum db db, uint64_t *n, MDB_val *v)
 	if (err)
 		return err;
 	object_put64_be(key, *n);
-	err = mapped(mdb_cursor_open(r->txn, r->catalog->dbs[db], &cursor));
+	err = mapped(mdb_cursor_open(r->txn, r->lmdb->dbs[db], &cursor));
 	if (err)
 		return err;
-	err = mapped(mdb_cursor_get(cursor, &k, v, MDB_SET_RANGE));
+	err = mapped(safe_cursor_get(cursor, &k, v, MDB_SET_RANGE));
 	if (!err && k.mv_size != sizeof(key))
 		err = LARDER_DAMAGED;
 	if (!err)
@@ -429,17 +582,17 @@ catalog_urls(struct catalog_reader *r, struct bytes prefix, char *after,
 	*count = 0;
 	if (!err)
 		err = mapped(
-		    mdb_cursor_open(r->txn, r->catalog->dbs[URLS], &cursor));
+		    mdb_cursor_open(r->txn, r->lmdb->dbs[URLS], &cursor));
 	if (err)
 		return err;
 	if (!*n && cut.n) {
 		memcpy(after, cut.p, cut.n);
 		k.mv_size = cut.n;
 	}
-	err = mapped(mdb_cursor_get(
+	err = mapped(safe_cursor_get(
 	    cursor, &k, &v, k.mv_size ? MDB_SET_RANGE : MDB_FIRST));
 	if (!err && *n && k.mv_size == *n && !memcmp(k.mv_data, after, *n))
-		err = mapped(mdb_cursor_get(cursor, &k, &v, MDB_NEXT));
+		err = mapped(safe_cursor_get(cursor, &k, &v, MDB_NEXT));
 	while (!err && *count < CATALOG_BATCH &&
 	       bytes_starts(bytes_of(k.mv_data, k.mv_size), cut)) {
 		err = hash_get(v, &out[*count]);
@@ -448,7 +601,7 @@ catalog_urls(struct catalog_reader *r, struct bytes prefix, char *after,
 		++*count;
 		*n = k.mv_size;
 		memcpy(after, k.mv_data, *n);
-		err = mapped(mdb_cursor_get(cursor, &k, &v, MDB_NEXT));
+		err = mapped(safe_cursor_get(cursor, &k, &v, MDB_NEXT));
 	}
 	mdb_cursor_close(cursor);
 	return err == LARDER_ABSENT ? 0 : err;
@@ -459,23 +612,37 @@ catalog_urls(struct catalog_reader *r, struct bytes prefix, char *after,
 int
 catalog_begin(struct catalog *c)
 {
-	return mapped(mdb_txn_begin(c->env, NULL, 0, &c->write));
+	struct lmdb *l = c->now;
+	int rc = MDB_CORRUPTED, err;
+
+	if (!l->damaged)
+		rc = safe_txn_begin(l->env, 0, &c->write);
+	if (rc != MDB_PANIC)
+		return mapped(rc);
+	/* Its meta page could not be written, and LMDB wants to be opened anew
+	 * before it writes again. */
+	err = catalog_renew(c);
+	l = c->now;
+	return err ? err : mapped(safe_txn_begin(l->env, 0, &c->write));
 }
 
 void
 catalog_abort(struct catalog *c)
 {
-	mdb_txn_abort(c->write);
+	if (!catalog_damaged(c))
+		safe_txn_abort(c->write);
 	c->write = NULL;
 }
 
 int
 catalog_commit(struct catalog *c)
 {
+	int rc = MDB_CORRUPTED;
+
 	/* Durable when it returns: LMDB syncs the pages, then the meta page
 	 * that names them. It also ends the transaction where it fails. */
-	int rc = mdb_txn_commit(c->write);
-
+	if (!catalog_damaged(c))
+		rc = safe_txn_commit(c->write);
 	c->write = NULL;
 	if (!rc)
 		atomic_fetch_add_explicit(&c->commits, 1, memory_order_release);
@@ -493,7 +660,9 @@ put(struct catalog *c, enum db db, const char *key, size_t n,
 	memcpy(copy, key, n);
 	/* LMDB takes both by pointers to what is not const, and only reads. */
 	memcpy(&v.mv_data, &value.p, sizeof(v.mv_data));
-	rc = mdb_put(c->write, c->dbs[db], &k, &v, flags);
+	if (catalog_damaged(c))
+		return LARDER_DAMAGED;
+	rc = safe_put(c->write, lmdb_now(c)->dbs[db], &k, &v, flags);
 	return rc == MDB_KEYEXIST ? 0 : mapped(rc);
 }
 
@@ -505,7 +674,9 @@ del(struct catalog *c, enum db db, const char *key, size_t n, MDB_val *v)
 	int rc;
 
 	memcpy(copy, key, n);
-	rc = mdb_del(c->write, c->dbs[db], &k, v);
+	if (catalog_damaged(c))
+		return LARDER_DAMAGED;
+	rc = safe_del(c->write, lmdb_now(c)->dbs[db], &k, v);
 	return rc == MDB_NOTFOUND ? 0 : mapped(rc);
 }
 
@@ -513,9 +684,30 @@ int
 catalog_old(struct catalog *c, struct hash hash, struct bytes *out)
 {
 	char key[HASH];
+	int err;
 
 	hash_put(hash, key);
-	return get(c->write, c->dbs[OBJECTS], key, sizeof(key), out);
+	if (catalog_damaged(c))
+		return LARDER_DAMAGED;
+	err = get(
+	    c->write, lmdb_now(c)->dbs[OBJECTS], key, sizeof(key), out);
+	return err ? err : unsummed(hash, out);
+}
+
+static int
+put_summed(struct catalog *c, const char *key, struct hash hash,
+    struct bytes value)
+{
+	char *buf = malloc(value.n + SUM);
+	int err;
+
+	if (!buf)
+		return LARDER_NOMEM;
+	memcpy(buf, value.p, value.n);
+	object_put64(buf + value.n, object_sum(value.p, value.n, hash.lo));
+	err = put(c, OBJECTS, key, HASH, bytes_of(buf, value.n + SUM), 0);
+	free(buf);
+	return err;
 }
 
 int
@@ -531,7 +723,7 @@ catalog_put(
 		err = del(c, OBJECTS, h, sizeof(h), NULL);
 		return err ? err : del(c, URLS, url, n, NULL);
 	}
-	err = put(c, OBJECTS, h, sizeof(h), value, 0);
+	err = put_summed(c, h, hash, value);
 	if (err)
 		return err;
 	return put(c, URLS, url, n, bytes_of(h, sizeof(h)), 0);
@@ -561,7 +753,10 @@ catalog_old_container(
 	int err;
 
 	object_put64_be(key, id);
-	err = get(c->write, c->dbs[CONTAINERS], key, sizeof(key), &value);
+	err = catalog_damaged(c)
+		  ? LARDER_DAMAGED
+		  : get(c->write, lmdb_now(c)->dbs[CONTAINERS], key,
+			sizeof(key), &value);
 	return err ? err : object_container_decode(value, out);
 }
 

@@ -55,7 +55,7 @@
  *
  * A container's record in the catalog
  *        0    1  version, 1: kind, 2-7: zero
- *        8    8  queue, 16: size, 24: live, 32: end, 40: zero
+ *        8    8  queue, 16: size, 24: live, 32: end, 40: sum of 0 to 39
  *
  * What always holds: a decoder reads no byte outside its range, and what it
  * returns obeys every limit that its comment in object.h gives.
@@ -497,13 +497,15 @@ object_container_encode(const struct object_container *c, char *buf)
 	object_put64(buf + 16, c->size);
 	object_put64(buf + 24, c->live);
 	object_put64(buf + 32, c->end);
+	object_put64(buf + 40, object_sum(buf, 40, OBJECT_FORMAT));
 }
 
 int
 object_container_decode(struct bytes in, struct object_container *out)
 {
 	if (in.n != OBJECT_CONTAINER || in.p[0] != OBJECT_FORMAT ||
-	    (in.p[1] != PLACE_PACK && in.p[1] != PLACE_BLOB))
+	    (in.p[1] != PLACE_PACK && in.p[1] != PLACE_BLOB) ||
+	    object_get64(in.p + 40) != object_sum(in.p, 40, OBJECT_FORMAT))
 		return LARDER_DAMAGED;
 	out->kind = (enum place_kind)in.p[1];
 	out->queue = object_get64(in.p + 8);
