@@ -45,7 +45,7 @@ enum db { OBJECTS, URLS, MEMBERS, CONTAINERS, QUEUE, STATE, DBS };
 struct lmdb {
 	MDB_env *env;
 	MDB_dbi dbs[DBS];
-	_Atomic bool damaged; /* LMDB fell over it, or said so */
+	_Atomic bool damaged;  /* LMDB fell over it, or said so */
 	_Atomic unsigned live; /* readers that pin a snapshot of it */
 	struct lmdb *older;    /* that it has replaced */
 };
@@ -497,8 +497,7 @@ catalog_members(struct catalog_reader *r, uint64_t container,
 	object_put64_be(id, container);
 	if (from)
 		hash_put(*from, first);
-	err =
-	    mapped(mdb_cursor_open(r->txn, r->lmdb->dbs[MEMBERS], &cursor));
+	err = mapped(mdb_cursor_open(r->txn, r->lmdb->dbs[MEMBERS], &cursor));
 	if (err)
 		return err;
 	err = mapped(safe_cursor_get(cursor, &k, &v, MDB_GET_BOTH_RANGE));
@@ -689,14 +688,13 @@ catalog_old(struct catalog *c, struct hash hash, struct bytes *out)
 	hash_put(hash, key);
 	if (catalog_damaged(c))
 		return LARDER_DAMAGED;
-	err = get(
-	    c->write, lmdb_now(c)->dbs[OBJECTS], key, sizeof(key), out);
+	err = get(c->write, lmdb_now(c)->dbs[OBJECTS], key, sizeof(key), out);
 	return err ? err : unsummed(hash, out);
 }
 
 static int
-put_summed(struct catalog *c, const char *key, struct hash hash,
-    struct bytes value)
+put_summed(
+    struct catalog *c, const char *key, struct hash hash, struct bytes value)
 {
 	char *buf = malloc(value.n + SUM);
 	int err;
@@ -753,10 +751,9 @@ catalog_old_container(
 	int err;
 
 	object_put64_be(key, id);
-	err = catalog_damaged(c)
-		  ? LARDER_DAMAGED
-		  : get(c->write, lmdb_now(c)->dbs[CONTAINERS], key,
-			sizeof(key), &value);
+	err = catalog_damaged(c) ? LARDER_DAMAGED
+				 : get(c->write, lmdb_now(c)->dbs[CONTAINERS],
+				       key, sizeof(key), &value);
 	return err ? err : object_container_decode(value, out);
 }
 

@@ -13,7 +13,7 @@
 
 static _Thread_local sigjmp_buf here;
 static _Thread_local volatile sig_atomic_t inside;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_mutex_t installing = PTHREAD_MUTEX_INITIALIZER;
 static const int signals[] = {SIGSEGV, SIGBUS};
 static struct sigaction before[2];
 
@@ -38,22 +38,22 @@ on_fault(int number, siginfo_t *info, void *context)
 			sigaction(number, &before[i], NULL);
 }
 
-static void
-install(void)
+void
+fence_install(void)
 {
 	struct sigaction action = {.sa_sigaction = on_fault,
 	    /* It leaves by a jump: the signal must not stay blocked. */
 	    .sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK};
+	struct sigaction now;
 
 	sigemptyset(&action.sa_mask);
-	for (unsigned i = 0; i < 2; i++)
-		sigaction(signals[i], &action, &before[i]);
-}
-
-void
-fence_install(void)
-{
-	pthread_once(&once, install);
+	pthread_mutex_lock(&installing);
+	for (unsigned i = 0; i < 2; i++) {
+		sigaction(signals[i], NULL, &now);
+		if (now.sa_sigaction != on_fault)
+			sigaction(signals[i], &action, &before[i]);
+	}
+	pthread_mutex_unlock(&installing);
 }
 
 sigjmp_buf *

@@ -17,7 +17,8 @@
 
 #include <setjmp.h>
 
-/* Once before all others; any thread, idempotent. */
+/* Before all others, and whenever somebody else may have taken the signals;
+ * any thread, idempotent. */
 void fence_install(void);
 sigjmp_buf *fence_enter(void);
 void fence_leave(void);

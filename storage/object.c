@@ -312,8 +312,8 @@ in_place(struct in *in, struct place *place)
 }
 
 /* Sizes and places must not contradict each other. */
-static bool
-info_sound(const struct object_info *info)
+bool
+object_sound(const struct object_info *info)
 {
 	if (info->head_size > STORE_SMALL || info->body.kind == PLACE_NONE)
 		return false;
@@ -342,7 +342,7 @@ in_info(struct in *in, struct object_info *info)
 	info->meta = in_bytes(in, OBJECT_META_MAX);
 	in_place(in, &info->head);
 	in_place(in, &info->body);
-	if (!in->bad && !info_sound(info))
+	if (!in->bad && !object_sound(info))
 		in->bad = true;
 }
 
@@ -455,6 +455,15 @@ object_front_peek(struct bytes in, uint64_t *front, uint64_t *stored)
 	return 0;
 }
 
+const char *
+object_front_find(struct bytes in)
+{
+	char magic[4];
+
+	put32(magic, RECORD_MAGIC);
+	return in.n ? memmem(in.p, in.n, magic, sizeof(magic)) : NULL;
+}
+
 int
 object_front_decode(
     struct bytes bytes, struct object_value *out, struct place *self)
@@ -545,13 +554,12 @@ object_trailer_encode(const struct object_trailer *t, char *buf)
 }
 
 int
-object_trailer_decode(struct bytes in, uint64_t id,
-    const struct place *expected, struct object_trailer *out)
+object_trailer_read(struct bytes in, struct object_trailer *out)
 {
 	if (in.n != OBJECT_TRAILER || get32(in.p) != TRAILER_MAGIC ||
 	    in.p[4] != OBJECT_FORMAT ||
-	    object_get64(in.p + 56) != expected->sum ||
-	    object_sum(in.p, 56, id) != expected->sum)
+	    object_sum(in.p, 56, object_get64(in.p + 16)) !=
+		object_get64(in.p + 56))
 		return LARDER_DAMAGED;
 	out->encoding = (enum encoding)(unsigned char)in.p[5];
 	out->block = get32(in.p + 8);
@@ -563,10 +571,21 @@ object_trailer_decode(struct bytes in, uint64_t id,
 	if (out->encoding != ENCODING_FRAMES &&
 	    (out->encoding != ENCODING_RAW || out->stored != out->raw))
 		return LARDER_DAMAGED;
-	if (out->encoding != expected->encoding || out->id != id ||
-	    out->raw != expected->raw || out->stored != expected->stored ||
-	    out->block < BLOCK_MIN || out->block > OBJECT_BLOCK_BIG ||
+	if (out->block < BLOCK_MIN || out->block > OBJECT_BLOCK_BIG ||
 	    out->blocks != out->raw / out->block + !!(out->raw % out->block))
+		return LARDER_DAMAGED;
+	return 0;
+}
+
+int
+object_trailer_decode(struct bytes in, uint64_t id,
+    const struct place *expected, struct object_trailer *out)
+{
+	int err = object_trailer_read(in, out);
+
+	if (err || object_get64(in.p + 56) != expected->sum || out->id != id ||
+	    out->encoding != expected->encoding || out->raw != expected->raw ||
+	    out->stored != expected->stored)
 		return LARDER_DAMAGED;
 	return 0;
 }

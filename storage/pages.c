@@ -24,18 +24,18 @@
 #include "disk.h"
 #include "larder/bytes.h"
 
-#define PAGE	 4096u
-#define HEADER	 16u
-#define NODE	 8u
-#define TREE	 48u
-#define MAGIC	 0xbeefc0deu
-#define VERSION	 1u
-#define DEPTH	 32u
-#define BEYOND	 4096u /* pages that the file may lack at its end */
-#define KEY_MAX	 511u
-#define NO_PAGE	 UINT64_MAX
+#define PAGE	   4096u
+#define HEADER	   16u
+#define NODE	   8u
+#define TREE	   48u
+#define MAGIC	   0xbeefc0deu
+#define VERSION	   1u
+#define DEPTH	   32u
+#define BEYOND	   4096u /* pages that the file may lack at its end */
+#define KEY_MAX	   511u
+#define NO_PAGE	   UINT64_MAX
 #define FOLDERLESS 0x4000u /* of the environment, kept with the free tree */
-#define INTEGERS 0x08u /* of a tree: keys are numbers of this machine */
+#define INTEGERS   0x08u   /* of a tree: keys are numbers of this machine */
 
 enum { BRANCH = 1, LEAF = 2, OVERFLOW = 4, META = 8, LEAF2 = 32, SUBPAGE = 64 };
 enum { BIG = 1, SUBTREE = 2, DUPLICATES = 4 };
@@ -208,9 +208,9 @@ check_big(struct walk *w, const struct node *node)
 	if (!buf)
 		return LARDER_NOMEM;
 	err = disk_read(w->fd, buf, pages * PAGE, first * PAGE);
-	if (!err && (number(buf, 8) != first ||
-			number(buf + 10, 2) != OVERFLOW ||
-			number(buf + 12, 4) != pages))
+	if (!err &&
+	    (number(buf, 8) != first || number(buf + 10, 2) != OVERFLOW ||
+		number(buf + 12, 4) != pages))
 		err = LARDER_DAMAGED;
 	if (!err && w->is_free)
 		err = check_free(w, buf + HEADER, node->size);
@@ -313,7 +313,8 @@ walk_page(struct walk *w, uint64_t at, unsigned level, const struct bytes *low,
 		    ((low && order(w, node.key, *low) < 0) ||
 			(high && order(w, node.key, *high) >= 0)))
 			return LARDER_DAMAGED;
-		if (!last && (!branch || i) && order(w, node.key, next.key) >= 0)
+		if (!last && (!branch || i) &&
+		    order(w, node.key, next.key) >= 0)
 			return LARDER_DAMAGED;
 		err = branch ? walk_page(w, node.child, level - 1, from,
 				   last ? high : &next.key)
@@ -373,8 +374,8 @@ read_meta(int fd, unsigned i, uint64_t size, struct meta *out)
 	    number(page + 136, 8), number(page + 144, 8)};
 	if (number(page, 8) != i || number(page + 10, 2) != META ||
 	    number(page + 16, 4) != MAGIC || number(page + 20, 4) != VERSION ||
-	    number(page + 40, 4) != PAGE || (out->free.flags & ~FOLDERLESS) != INTEGERS ||
-	    out->main.flags != 0)
+	    number(page + 40, 4) != PAGE ||
+	    (out->free.flags & ~FOLDERLESS) != INTEGERS || out->main.flags != 0)
 		return LARDER_DAMAGED;
 	/* What was taken and let go again in one transaction may not have been
 	 * written. */
@@ -402,9 +403,9 @@ pages_check(int fd, uint64_t most)
 	if (metas[1].txn > metas[0].txn)
 		newest = &metas[1];
 	/* They are written in turn, one transaction each. */
-	if (newest->txn && (newest->txn % 2 != (newest == &metas[1]) ||
-			       metas[0].txn + metas[1].txn !=
-				   2 * newest->txn - 1))
+	if (newest->txn &&
+	    (newest->txn % 2 != (newest == &metas[1]) ||
+		metas[0].txn + metas[1].txn != 2 * newest->txn - 1))
 		return LARDER_DAMAGED;
 	return size > most ? 0 : walk_all(fd, newest);
 }

@@ -11,13 +11,13 @@
 
 #include "fence.h"
 
-#define SAFE(rc, call)                               \
-	do {                                         \
+#define SAFE(rc, call)                                 \
+	do {                                           \
 		if (sigsetjmp(*fence_enter(), 0) == 0) \
-			(rc) = (call);               \
-		else                                 \
-			(rc) = MDB_CORRUPTED;        \
-		fence_leave();                       \
+			(rc) = (call);                 \
+		else                                   \
+			(rc) = MDB_CORRUPTED;          \
+		fence_leave();                         \
 	} while (0)
 
 static inline int

@@ -42,8 +42,10 @@ walk(
 	struct catalog_reader *r;
 	unsigned count = 1;
 	size_t n = 0;
-	int result = writer_flush(store);
+	int result;
 
+	salvage_wait(store);
+	result = writer_flush(store);
 	while (count && !result) {
 		result = store_borrow(store, &r);
 		if (result)
@@ -211,11 +213,13 @@ store_gc(struct store *store, struct store_removed *out)
 	/* Offline, what opening it with this budget has begun is part of it. */
 	if (store->offline)
 		objects = bytes = 0;
+	salvage_wait(store);
 	err = writer_flush(store);
-
 	writer_gc(store);
 	out->objects = store->evicted - objects;
 	out->bytes = store->evicted_bytes - bytes;
+	out->bytes += sweep_run(store, false);
+	out->bytes += salvage_tidy(store);
 	return err;
 }
 

@@ -9,6 +9,7 @@
  *   - Files that nothing names after it go to tmp/ before it. If it fails they
  *     come back.
  */
+#include <fcntl.h>
 #include <stdlib.h>
 
 #include "commit.h"
@@ -195,6 +196,24 @@ queue_for(struct commit *c, const struct touched *t)
 	return c->store->writer.totals.next_queue++;
 }
 
+/* One that a lost catalog knew: it is as large as its file. */
+static void
+adopt(struct commit *c, struct touched *t)
+{
+	uint64_t size, allocated;
+	char name[FILE_NAME];
+	int fd;
+
+	file_name(t->id, t->kind, false, name);
+	if (disk_open(c->store->dir, name, O_RDONLY, &fd) != 0)
+		return;
+	if (disk_size(fd, &size, &allocated) == 0) {
+		t->now.size = allocated;
+		t->now.end = t->kind == PLACE_PACK ? size : 0;
+	}
+	disk_close(fd);
+}
+
 static void
 update_container(struct commit *c, struct touched *t)
 {
@@ -215,6 +234,8 @@ update_container(struct commit *c, struct touched *t)
 	}
 	if (!t->there && t->kind == PLACE_BLOB)
 		t->now.size = t->size;
+	if (!t->there && !t->end && !t->size)
+		adopt(c, t);
 	t->doomed = !current && (t->now.live == 0 || t->now.live > INT64_MAX);
 	if (c->extra && c->extra->remove == t->id)
 		t->doomed = true;

@@ -204,6 +204,8 @@ resume_stalled(struct store *store)
 static void
 round_once(struct store *store)
 {
+	if (catalog_damaged(store->catalog))
+		(void)salvage_replace(store);
 	make_room(store);
 	resume_stalled(store);
 	commit_group(store);
@@ -279,6 +281,7 @@ run(void *arg)
 		if (wait) {
 			wait_ms(w, wait);
 			if (until_due(store) &&
+			    !catalog_damaged(store->catalog) &&
 			    budget_usable(&store->budget) >=
 				budget_margin(&store->budget))
 				continue;
@@ -371,6 +374,19 @@ writer_init(struct store *store)
 		err = 0;
 	}
 	return err ? err : resume_pack(store);
+}
+
+void
+writer_reset(struct store *store)
+{
+	struct writer *w = &store->writer;
+
+	file_unref(&store->files, &w->pack);
+	catalog_reader_close(&w->reader);
+	free(w->raw);
+	free(w->pressed);
+	w->raw = w->pressed = NULL;
+	w->pack_end = w->pack_taken = 0;
 }
 
 int

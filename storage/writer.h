@@ -18,7 +18,7 @@
 #define WRITER_WINDOW_BYTES (4u * 1024 * 1024)
 
 /* Packs that are synced one by one; where there are more, everything is. */
-#define WRITER_PUNCHED	    8u
+#define WRITER_PUNCHED 8u
 
 struct blob;
 struct file;
@@ -56,10 +56,10 @@ struct writer {
 	bool pack_dirty;     /* written, not durable */
 	char *buffer;	     /* records not written yet, before pack_end */
 	size_t filled;
-	char *raw, *pressed;	  /* room for one payload each */
-	uint64_t catalog_taken;	  /* of the budget, for the catalog's file */
-	uint64_t grant;		  /* of the budget, taken for the group */
-	bool evicting;		  /* may take the last of the budget */
+	char *raw, *pressed;	/* room for one payload each */
+	uint64_t catalog_taken; /* of the budget, for the catalog's file */
+	uint64_t grant;		/* of the budget, taken for the group */
+	bool evicting;		/* may take the last of the budget */
 	/* Packs with holes that may not last yet; one more than there is room
 	 * for: too many to say which. */
 	uint64_t punched[WRITER_PUNCHED];
@@ -73,6 +73,8 @@ struct writer {
 void writer_prepare(struct store *store);
 /* Opening: the totals, and the pack goes on where the catalog says. */
 int writer_init(struct store *store);
+/* What writer_init() did is undone. */
+void writer_reset(struct store *store);
 int writer_start(struct store *store);
 /* Writes all there is and ends. */
 void writer_stop(struct store *store);
