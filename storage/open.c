@@ -148,7 +148,7 @@ open_superblock(
 {
 	static const char *const folders[] = {"packs", "blobs", "tmp"};
 	int err = read_superblock(store);
-	bool made;
+	bool made, any = false;
 
 	if (err == LARDER_FORMAT)
 		return refuse(why, n, err, o->path,
@@ -165,7 +165,11 @@ open_superblock(
 		store->is_new = true;
 	}
 	for (unsigned i = 0; i < ARRAY_SIZE(folders) && !err; i++)
-		err = disk_mkdir(store->dir, folders[i], &made);
+		if (!(err = disk_mkdir(store->dir, folders[i], &made)))
+			any |= made;
+	/* Or a power cut might take all that is in them. */
+	if (!err && any)
+		err = disk_sync_folder(store->dir, ".");
 	return err ? refuse(why, n, err, o->path, "") : 0;
 }
 
@@ -184,6 +188,9 @@ try_catalog(struct store *store, const char *path, uint64_t map)
 	if (err)
 		return err == LARDER_ABSENT ? LARDER_DAMAGED : err;
 	err = catalog_open(&store->catalog, path, map);
+	/* One that is new has a name that lasts. */
+	if (!err && store->is_new)
+		err = disk_sync_folder(store->dir, ".");
 	if (!err)
 		err = writer_init(store);
 	if (err && store->catalog) {

@@ -10,6 +10,7 @@
  * What always holds: nothing is taken whose sums do not fit, or whose other
  * part is not where the record says.
  */
+#include <poll.h>
 #include <stdlib.h>
 
 #include "internal.h"
@@ -19,6 +20,7 @@
 #define WINDOW	  (4u * 1024 * 1024)
 #define FRONT_MAX (1u << 20)
 #define DIRTY_MAX 8192u
+#define PAUSE_MS  200
 
 struct scan {
 	struct store *store;
@@ -271,8 +273,10 @@ rescue_pack(struct store *store, struct salvage *salvage, uint64_t id,
 		err = take_record(&s, salvage, value, objects);
 		if (!err && salvage_ending(salvage))
 			err = LARDER_CLOSED;
-		if (!err && many_dirty(store))
-			err = writer_flush(store);
+		/* Where it cannot be written there is time. */
+		while (!err && many_dirty(store) && !salvage_ending(salvage))
+			if (writer_flush(store) != 0)
+				poll(NULL, 0, PAUSE_MS);
 	}
 	file_unref(&store->files, &s.file);
 	free(s.buf);

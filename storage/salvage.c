@@ -26,8 +26,8 @@
 /* Keys that are remembered; of more, some may come back. */
 #define REMOVED_MAX (1u << 20)
 
-/* Seconds after a start before it is swept. */
-#define REST 3
+/* After a start, which is busy enough, before it is swept. */
+#define REST_MS 3000
 
 struct salvage {
 	struct store *store;
@@ -302,6 +302,24 @@ salvage_was_removed(struct salvage *s, struct hash hash)
 
 /* ---- the thread ---------------------------------------------------------- */
 
+/* False: there is something else to do. */
+static bool
+pause_ms(struct salvage *s, long ms)
+{
+	struct timespec t;
+	int rc = 0;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	t.tv_nsec += ms % 1000 * 1000000;
+	t.tv_sec += ms / 1000 + t.tv_nsec / 1000000000;
+	t.tv_nsec %= 1000000000;
+	pthread_mutex_lock(&s->lock);
+	while (!rc && !salvage_ending(s))
+		rc = pthread_cond_timedwait(&s->changed, &s->lock, &t);
+	pthread_mutex_unlock(&s->lock);
+	return !salvage_ending(s);
+}
+
 static int
 fill(struct salvage *s)
 {
@@ -315,29 +333,13 @@ fill(struct salvage *s)
 	free(packs.ids);
 	if (err)
 		return err;
-	err = writer_flush(store);
-	if (err)
-		return err;
+	while ((err = writer_flush(store)) != 0)
+		if (!pause_ms(s, 500))
+			return err;
 	store_report(store, "the catalog is made anew: %llu objects",
 	    (unsigned long long)objects);
 	err = disk_unlink(store->dir, CATALOG_REBUILD);
 	return err ? err : disk_sync_folder(store->dir, ".");
-}
-
-/* A start is busy enough. False: there is something else to do. */
-static bool
-rest(struct salvage *s)
-{
-	struct timespec t;
-	int rc = 0;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	t.tv_sec += REST;
-	pthread_mutex_lock(&s->lock);
-	while (!rc && !salvage_ending(s))
-		rc = pthread_cond_timedwait(&s->changed, &s->lock, &t);
-	pthread_mutex_unlock(&s->lock);
-	return !salvage_ending(s);
 }
 
 /* Once after a start, and once after the catalog was lost. */
@@ -355,7 +357,7 @@ work(struct salvage *s)
 	s->removed_count = 0;
 	pthread_cond_broadcast(&s->changed);
 	pthread_mutex_unlock(&s->lock);
-	if (store->offline || !rest(s))
+	if (store->offline || !pause_ms(s, REST_MS))
 		return;
 	freed = sweep_run(store, lost);
 	if (freed)

@@ -153,6 +153,8 @@ commit_group(struct store *store)
 	pthread_mutex_lock(&w->lock);
 	w->busy_since = 0;
 	w->stating = !list_empty(&w->states_taken);
+	w->failed += err != 0;
+	w->error = err ? err : w->error;
 	if (left)
 		w->not_before = clock_mono_ms() + (err ? FAILED_MS : RETRY_MS);
 	pthread_mutex_unlock(&w->lock);

@@ -38,6 +38,8 @@ struct writer {
 	struct list stalled; /* blobs that wait for room */
 	struct list states;  /* values to be stored */
 	uint64_t rounds;     /* of the thread's loop, finished */
+	uint64_t failed;     /* commits that were not made */
+	int error;	     /* the last of these */
 	unsigned gc_wanted;
 	bool hurry, ending;
 	bool stating; /* values of `states` are being committed */
@@ -85,7 +87,8 @@ void writer_queue(struct store *store, struct entry *entry, struct list *batch);
 void writer_nudge(struct store *store);
 /* A blob that needs room; takes over the reference of its job. */
 void writer_stall(struct store *store, struct blob *blob);
-/* Returns when all changes before are durable. */
+/* Returns when all changes before are durable: 0; or an error, once that has
+ * failed some times. */
 int writer_flush(struct store *store);
 /* Returns when the loop has been around with eviction asked for. */
 void writer_gc(struct store *store);
