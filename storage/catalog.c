@@ -31,13 +31,19 @@
  *     touch. The budget counts the file, not what it holds.
  *   - The file never gets shorter: catalog_copy.c, on `gc`.
  *
- * What always holds: `commits` goes up after a commit and before anybody is
- * told of it: a reader whose snapshot is from an older count renews it first.
+ * What always holds
+ *   - `commits` goes up after a commit and before anybody is told of it: a
+ *     reader whose snapshot is from an older count renews it first.
+ *   - LMDB looks at its file within a fence (safe.h). What it falls over once
+ *     is not asked again: see salvage.c.
  */
 #include "catalog_env.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "larder/check.h"
 
@@ -67,6 +73,7 @@ catalog_error(int rc)
 	case MDB_INVALID:
 	case MDB_VERSION_MISMATCH:
 	case MDB_INCOMPATIBLE:
+	case MDB_CURSOR_FULL:
 		return LARDER_DAMAGED;
 	default:
 		return LARDER_IO;
@@ -84,16 +91,24 @@ open_databases(struct env *e)
 	    [QUEUE] = "queue",
 	    [STATE] = "state"};
 	MDB_txn *txn;
-	int rc = mdb_txn_begin(e->env, NULL, 0, &txn);
+	int rc = safe_txn_begin(e->env, 0, &txn);
 
 	if (rc)
 		return rc;
 	for (unsigned i = 0; i < DBS && !rc; i++)
-		rc = mdb_dbi_open(txn, names[i], MDB_CREATE, &e->dbs[i]);
+		SAFE(rc, mdb_dbi_open(txn, names[i], MDB_CREATE, &e->dbs[i]));
 	if (!rc)
-		return mdb_txn_commit(txn);
-	mdb_txn_abort(txn);
+		return safe_txn_commit(txn);
+	safe_txn_abort(txn);
 	return rc;
+}
+
+static void
+on_assert(MDB_env *env, const char *message)
+{
+	(void)env;
+	(void)message;
+	fence_trip();
 }
 
 int
@@ -107,6 +122,10 @@ env_open(struct env **out, const char *path, uint64_t map)
 	e->refs = 1;
 	rc = mdb_env_create(&e->env);
 	if (!rc)
+		rc = mdb_env_set_userctx(e->env, &e->signs);
+	if (!rc)
+		rc = mdb_env_set_assert(e->env, on_assert);
+	if (!rc)
 		rc = mdb_env_set_maxdbs(e->env, DBS);
 	if (!rc)
 		rc = mdb_env_set_maxreaders(e->env, READERS);
@@ -115,8 +134,8 @@ env_open(struct env **out, const char *path, uint64_t map)
 	/* No read-ahead: look-ups are random, and what it would read in
 	 * pushes bodies out of the page cache. */
 	if (!rc)
-		rc = mdb_env_open(e->env, path,
-		    MDB_NOSUBDIR | MDB_NOTLS | MDB_NORDAHEAD, 0640);
+		SAFE(rc, mdb_env_open(e->env, path,
+			     MDB_NOSUBDIR | MDB_NOTLS | MDB_NORDAHEAD, 0640));
 	/* Slots of processes that were killed would keep pages from use. */
 	if (!rc)
 		rc = mdb_reader_check(e->env, &dead);
@@ -132,12 +151,14 @@ void
 env_unref(struct env **env)
 {
 	struct env *e = *env;
+	int rc = 0;
 
 	*env = NULL;
 	if (!e || atomic_fetch_sub(&e->refs, 1) > 1)
 		return;
 	if (e->env)
-		mdb_env_close(e->env);
+		SAFE(rc, (mdb_env_close(e->env), 0));
+	(void)rc;
 	free(e);
 }
 
@@ -149,6 +170,7 @@ catalog_open(struct catalog **out, const char *path, uint64_t map)
 
 	if (!c)
 		return err;
+	fence_install();
 	pthread_mutex_init(&c->lock, NULL);
 	c->map = map;
 	c->path = strdup(path);
@@ -160,12 +182,67 @@ catalog_open(struct catalog **out, const char *path, uint64_t map)
 	return err;
 }
 
+struct env *
+catalog_replace(struct catalog *c, struct env *env)
+{
+	struct env *old = c->env;
+
+	pthread_mutex_lock(&c->lock);
+	c->env = env;
+	c->generation++;
+	pthread_mutex_unlock(&c->lock);
+	return old;
+}
+
+int
+catalog_renew(struct catalog *c)
+{
+	struct env *env, *old;
+	char lock[4096];
+	int err;
+
+	/* A table of readers of its own: LMDB knows none of one in the same
+	 * process that was opened twice. */
+	snprintf(lock, sizeof(lock), "%s-lock", c->path);
+	unlink(lock);
+	err = env_open(&env, c->path, c->map);
+	if (err)
+		return err;
+	old = catalog_replace(c, env);
+	/* It stays until the end: a transaction that fell over holds its lock,
+	 * which must not go while the thread lives. */
+	old->older = c->older;
+	c->older = old;
+	/* From its table nobody learns what those before read. */
+	for (unsigned i = 0; old->live && i < 2000; i++)
+		poll(NULL, 0, 1);
+	atomic_fetch_add_explicit(&c->commits, 1, memory_order_release);
+	return 0;
+}
+
+bool
+catalog_damaged(struct catalog *c)
+{
+	bool damaged;
+
+	pthread_mutex_lock(&c->lock);
+	damaged = c->env->signs.damaged || c->env->signs.rotten;
+	pthread_mutex_unlock(&c->lock);
+	return damaged;
+}
+
 void
 catalog_close(struct catalog **c)
 {
+	struct env *env, *older;
+
 	if (!*c)
 		return;
 	env_unref(&(*c)->env);
+	for (env = (*c)->older; env; env = older) {
+		older = env->older;
+		env_unref(&env);
+	}
 	pthread_mutex_destroy(&(*c)->lock);
 	free((*c)->path);
 	free(*c);
@@ -175,9 +252,11 @@ catalog_close(struct catalog **c)
 uint64_t
 catalog_size(struct catalog *c)
 {
-	MDB_envinfo info;
+	MDB_envinfo info = {.me_last_pgno = 0};
+	int rc;
 
-	mdb_env_info(c->env->env, &info);
+	SAFE(rc, mdb_env_info(c->env->env, &info));
+	(void)rc;
 	return ((uint64_t)info.me_last_pgno + 1) * 4096;
 }
 
@@ -192,7 +271,7 @@ env_used(struct env *env, MDB_txn *txn)
 	for (unsigned i = 0; i < ARRAY_SIZE(all); i++) {
 		MDB_stat st;
 
-		if (mdb_stat(txn, all[i], &st) == 0)
+		if (safe_stat(txn, all[i], &st) == 0)
 			pages += st.ms_branch_pages + st.ms_leaf_pages +
 				 st.ms_overflow_pages;
 	}
@@ -205,10 +284,10 @@ catalog_used(struct catalog *c)
 	uint64_t used = catalog_size(c);
 	MDB_txn *txn;
 
-	if (mdb_txn_begin(c->env->env, NULL, MDB_RDONLY, &txn) != 0)
+	if (safe_txn_begin(c->env->env, MDB_RDONLY, &txn) != 0)
 		return used;
 	used = env_used(c->env, txn);
-	mdb_txn_abort(txn);
+	safe_txn_abort(txn);
 	return used;
 }
 
@@ -219,16 +298,17 @@ static int
 attach(struct catalog_reader *r)
 {
 	struct catalog *c = r->catalog;
-	int rc;
+	int rc = MDB_CORRUPTED;
 
 	pthread_mutex_lock(&c->lock);
 	r->env = c->env;
 	atomic_fetch_add(&r->env->refs, 1);
 	r->generation = c->generation;
 	pthread_mutex_unlock(&c->lock);
-	rc = mdb_txn_begin(r->env->env, NULL, MDB_RDONLY, &r->txn);
+	if (!r->env->signs.damaged)
+		rc = safe_txn_begin(r->env->env, MDB_RDONLY, &r->txn);
 	if (!rc)
-		rc = mdb_cursor_open(r->txn, r->env->dbs[INDEX], &r->cursor);
+		rc = safe_cursor_open(r->txn, r->env->dbs[INDEX], &r->cursor);
 	if (!rc)
 		mdb_txn_reset(r->txn);
 	return catalog_error(rc);
@@ -237,13 +317,13 @@ attach(struct catalog_reader *r)
 static void
 detach(struct catalog_reader *r)
 {
+	catalog_reader_rest(r);
 	if (r->cursor)
 		mdb_cursor_close(r->cursor);
 	if (r->txn)
-		mdb_txn_abort(r->txn);
+		safe_txn_abort(r->txn);
 	r->cursor = NULL;
 	r->txn = NULL;
-	r->live = false;
 	env_unref(&r->env);
 }
 
@@ -251,24 +331,25 @@ int
 catalog_reader_open(struct catalog *c, struct catalog_reader **out)
 {
 	struct catalog_reader *r = calloc(1, sizeof(*r));
-	int err;
 
 	if (!r)
 		return LARDER_NOMEM;
 	r->catalog = c;
-	err = attach(r);
+	/* One that cannot be had now is asked for again with each question. */
+	if (attach(r) != 0)
+		detach(r);
 	*out = r;
-	if (err)
-		catalog_reader_close(out);
-	return err;
+	return 0;
 }
 
 void
 catalog_reader_rest(struct catalog_reader *r)
 {
-	if (r->live)
-		mdb_txn_reset(r->txn);
+	if (!r->live)
+		return;
+	mdb_txn_reset(r->txn);
 	r->live = false;
+	r->env->live--;
 }
 
 void
@@ -281,30 +362,54 @@ catalog_reader_close(struct catalog_reader **r)
 	*r = NULL;
 }
 
+/* The present file is the reader's, and counted as looked at: before it pins
+ * anything, or catalog_renew() would miss it. */
+static int
+enter(struct catalog_reader *r)
+{
+	int err;
+
+	for (;;) {
+		if (!r->txn || r->generation != r->catalog->generation) {
+			detach(r);
+			err = attach(r);
+			if (err) {
+				detach(r);
+				return err;
+			}
+		}
+		r->env->live++;
+		if (r->generation == r->catalog->generation)
+			return 0;
+		r->env->live--;
+	}
+}
+
 int
 catalog_refresh(struct catalog_reader *r)
 {
 	uint64_t now =
 	    atomic_load_explicit(&r->catalog->commits, memory_order_acquire);
-	int rc = 0, err;
+	int rc, err;
 
-	if (!r->txn || r->generation != r->catalog->generation) {
-		detach(r);
-		err = attach(r);
-		if (err) {
-			detach(r);
-			return err;
-		}
-	}
-	if (r->live && r->seen == now)
+	if (r->env && r->env->signs.damaged &&
+	    r->generation == r->catalog->generation)
+		return LARDER_DAMAGED;
+	if (r->live && r->seen == now &&
+	    r->generation == r->catalog->generation)
 		return 0;
 	catalog_reader_rest(r);
-	rc = mdb_txn_renew(r->txn);
-	if (rc)
+	err = enter(r);
+	if (err)
+		return err;
+	rc = safe_txn_renew(r->txn);
+	if (rc) {
+		r->env->live--;
 		return catalog_error(rc);
+	}
 	r->live = true;
 	r->seen = now;
-	return catalog_error(mdb_cursor_renew(r->txn, r->cursor));
+	return catalog_error(safe_cursor_renew(r->txn, r->cursor));
 }
 
 int
@@ -317,7 +422,7 @@ catalog_fetch(
 
 	check(n <= sizeof(copy));
 	memcpy(copy, key, n);
-	rc = mdb_get(txn, dbi, &k, &v);
+	rc = safe_get(txn, dbi, &k, &v);
 	if (!rc)
 		*out = bytes_of(v.mv_data, v.mv_size);
 	return catalog_error(rc);
@@ -405,10 +510,10 @@ seek_number(struct catalog_reader *r, enum db db, uint64_t *n, MDB_val *v)
 	if (err)
 		return err;
 	object_put64_be(key, *n);
-	err = catalog_error(mdb_cursor_open(r->txn, r->env->dbs[db], &cursor));
+	err = catalog_error(safe_cursor_open(r->txn, r->env->dbs[db], &cursor));
 	if (err)
 		return err;
-	err = catalog_error(mdb_cursor_get(cursor, &k, v, MDB_SET_RANGE));
+	err = catalog_error(safe_cursor_get(cursor, &k, v, MDB_SET_RANGE));
 	if (!err && k.mv_size != sizeof(key))
 		err = LARDER_DAMAGED;
 	if (!err)
@@ -443,23 +548,36 @@ catalog_next_container(struct catalog_reader *r, uint64_t *id)
 int
 catalog_begin(struct catalog *c)
 {
-	return catalog_error(mdb_txn_begin(c->env->env, NULL, 0, &c->write));
+	int rc = MDB_CORRUPTED, err;
+
+	if (!c->env->signs.damaged)
+		rc = safe_txn_begin(c->env->env, 0, &c->write);
+	if (rc != MDB_PANIC)
+		return catalog_error(rc);
+	/* Its meta page could not be written, and LMDB wants to be opened anew
+	 * before it writes again. */
+	err = catalog_renew(c);
+	return err ? err
+		   : catalog_error(safe_txn_begin(c->env->env, 0, &c->write));
 }
 
 void
 catalog_abort(struct catalog *c)
 {
-	mdb_txn_abort(c->write);
+	if (!c->env->signs.damaged)
+		safe_txn_abort(c->write);
 	c->write = NULL;
 }
 
 int
 catalog_commit(struct catalog *c)
 {
+	int rc = MDB_CORRUPTED;
+
 	/* Durable when it returns: LMDB syncs the pages, then the meta page
 	 * that names them. It also ends the transaction where it fails. */
-	int rc = mdb_txn_commit(c->write);
-
+	if (!c->env->signs.damaged)
+		rc = safe_txn_commit(c->write);
 	c->write = NULL;
 	if (!rc)
 		atomic_fetch_add_explicit(&c->commits, 1, memory_order_release);
@@ -477,7 +595,9 @@ catalog_store(struct catalog *c, enum db db, const char *key, size_t n,
 	memcpy(copy, key, n);
 	/* LMDB takes both by pointers to what is not const, and only reads. */
 	memcpy(&v.mv_data, &value.p, sizeof(v.mv_data));
-	return catalog_error(mdb_put(c->write, c->env->dbs[db], &k, &v, 0));
+	if (c->env->signs.damaged)
+		return LARDER_DAMAGED;
+	return catalog_error(safe_put(c->write, c->env->dbs[db], &k, &v, 0));
 }
 
 int
@@ -489,7 +609,9 @@ catalog_remove(struct catalog *c, enum db db, const char *key, size_t n)
 
 	check(n <= sizeof(copy));
 	memcpy(copy, key, n);
-	rc = mdb_del(c->write, c->env->dbs[db], &k, NULL);
+	if (c->env->signs.damaged)
+		return LARDER_DAMAGED;
+	rc = safe_del(c->write, c->env->dbs[db], &k, NULL);
 	return rc == MDB_NOTFOUND ? 0 : catalog_error(rc);
 }
 
@@ -501,6 +623,8 @@ catalog_old_container(
 	char key[8];
 	int err;
 
+	if (c->env->signs.damaged)
+		return LARDER_DAMAGED;
 	object_put64_be(key, id);
 	err = catalog_fetch(
 	    c->write, c->env->dbs[CONTAINERS], key, sizeof(key), &value);

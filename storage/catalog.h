@@ -41,6 +41,13 @@ struct catalog_totals {
 int catalog_open(struct catalog **out, const char *path, uint64_t map);
 /* All readers must be closed. */
 void catalog_close(struct catalog **c);
+/* It was found damaged, or LMDB fell over it: then nothing more is read or
+ * written. */
+bool catalog_damaged(struct catalog *c);
+/* Opens the file of that name anew, perhaps another one: readers go over to it
+ * with their next question. The writer's thread, no transaction. May block. As
+ * catalog_open(); on an error all is as it was. */
+int catalog_renew(struct catalog *c);
 /* Bytes that its file takes, and how many of these hold something; the
  * writer's thread, or before there is one. */
 uint64_t catalog_size(struct catalog *c);

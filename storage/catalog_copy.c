@@ -20,6 +20,7 @@
 
 #include "catalog_env.h"
 #include "disk.h"
+#include "pages.h"
 
 #define COPY "catalog.new"
 #define LOCK "-lock"
@@ -31,11 +32,29 @@ catalog_forget_copy(int dir)
 	disk_unlink(dir, COPY LOCK);
 }
 
+/* Half a copy cannot be given up when LMDB falls over what it copies. */
+static int
+look_through(struct env *from, int dir)
+{
+	int fd, err = disk_open(dir, CATALOG_FILE, O_RDONLY, &fd);
+
+	if (err)
+		return err;
+	err =
+	    from->signs.damaged ? LARDER_DAMAGED : pages_check(fd, UINT64_MAX);
+	disk_close(fd);
+	if (err == LARDER_DAMAGED)
+		from->signs.damaged = true;
+	return err;
+}
+
 static int
 copy(struct env *from, int dir)
 {
-	int fd, err = disk_open(dir, COPY, O_RDWR | O_CREAT | O_TRUNC, &fd);
+	int fd, err = look_through(from, dir);
 
+	if (!err)
+		err = disk_open(dir, COPY, O_RDWR | O_CREAT | O_TRUNC, &fd);
 	if (err)
 		return err;
 	err = catalog_error(mdb_env_copyfd2(from->env, fd, MDB_CP_COMPACT));
@@ -62,7 +81,7 @@ copy_path(const struct catalog *c)
 static int
 take_over(struct catalog *c, int dir, struct env **env)
 {
-	struct env *old = c->env;
+	struct env *old;
 	int err = disk_rename(dir, COPY, CATALOG_FILE);
 
 	if (err)
@@ -70,11 +89,8 @@ take_over(struct catalog *c, int dir, struct env **env)
 	/* An old one's lock would do as well: whoever opens it alone begins it
 	 * anew. */
 	disk_rename(dir, COPY LOCK, CATALOG_FILE LOCK);
-	pthread_mutex_lock(&c->lock);
-	c->env = *env;
+	old = catalog_replace(c, *env);
 	*env = NULL;
-	c->generation++;
-	pthread_mutex_unlock(&c->lock);
 	env_unref(&old);
 	/* Until then a power cut may bring back the old one: it holds the
 	 * same, for nothing has been committed since. */

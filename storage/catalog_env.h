@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 
 #include "catalog.h"
+#include "safe.h"
 #include "tree.h"
 
 enum db { INDEX, LARGE, CONTAINERS, QUEUE, STATE, DBS };
@@ -17,11 +18,15 @@ struct env {
 	MDB_env *env;
 	MDB_dbi dbs[DBS];
 	_Atomic unsigned refs; /* the catalog's, and each reader's */
+	struct safe_signs signs;
+	_Atomic unsigned live; /* readers that pin a snapshot of it */
+	struct env *older;     /* of the catalog's list */
 };
 
 struct catalog {
 	pthread_mutex_t lock; /* a leaf; of `env` */
 	struct env *env;
+	struct env *older; /* those it went over damage with: till the end */
 	/* Goes up with each file that takes the place of another. */
 	_Atomic uint64_t generation;
 	_Atomic uint64_t commits;
@@ -48,6 +53,9 @@ int env_open(struct env **out, const char *path, uint64_t map);
 void env_unref(struct env **env);
 /* A snapshot that is new enough; 0 or an error. */
 int catalog_refresh(struct catalog_reader *r);
+/* The catalog's reference goes to env, in place of the one returned. The
+ * writer's. */
+struct env *catalog_replace(struct catalog *c, struct env *env);
 /* Bytes in it that hold something now; what it takes is more. */
 uint64_t env_used(struct env *env, MDB_txn *txn);
 

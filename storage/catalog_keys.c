@@ -131,9 +131,12 @@ catalog_old(
     struct catalog *c, struct hash hash, struct bytes key, struct bytes *value)
 {
 	MDB_cursor *cursor;
-	int err = catalog_error(
-	    mdb_cursor_open(c->write, c->env->dbs[INDEX], &cursor));
+	int err;
 
+	if (c->env->signs.damaged)
+		return LARDER_DAMAGED;
+	err = catalog_error(
+	    safe_cursor_open(c->write, c->env->dbs[INDEX], &cursor));
 	if (err)
 		return err;
 	err = get(c->write, c->env, cursor, hash, key, value);
@@ -144,9 +147,11 @@ catalog_old(
 static int
 index_put(struct catalog *c, char tree, struct bytes key, struct bytes value)
 {
-	int rc =
-	    tree_put(c->write, c->env->dbs[INDEX], &c->room, tree, key, value);
+	int rc;
 
+	if (c->env->signs.damaged)
+		return LARDER_DAMAGED;
+	rc = tree_put(c->write, c->env->dbs[INDEX], &c->room, tree, key, value);
 	return rc == MDB_NOTFOUND ? 0 : catalog_error(rc);
 }
 
@@ -221,7 +226,9 @@ catalog_drop_members(struct catalog *c, uint64_t container)
 	for (;;) {
 		MDB_cursor *cursor;
 
-		rc = mdb_cursor_open(c->write, index, &cursor);
+		if (c->env->signs.damaged)
+			return LARDER_DAMAGED;
+		rc = safe_cursor_open(c->write, index, &cursor);
 		if (rc)
 			return catalog_error(rc);
 		rc = tree_walk(

@@ -36,7 +36,7 @@ unplaced(const struct image *image)
 		if (body || o->move)
 			n += o->info.body_size +
 			     object_place_size(&o->info.body);
-		if (body || o->head)
+		if (body || o->head || o->pressed)
 			n += o->info.head_size + o->cost;
 	}
 	return n;
@@ -78,6 +78,35 @@ memory_change(struct store *store, struct hash hash, struct bytes key,
 	}
 	pthread_mutex_unlock(&s->lock);
 	return result == 1 ? 0 : result == 0 ? LARDER_ABSENT : result;
+}
+
+static void
+make_dirty(struct store *store, struct entry *e)
+{
+	count_change(store, e->image, true);
+	if (e->dirty || !e->image->count)
+		return;
+	list_remove(&e->node);
+	shard_account(store, e, 0);
+	e->dirty = true;
+	e->version++;
+	e->bytes = unplaced(e->image);
+	writer_queue(store, e, NULL);
+}
+
+void
+memory_all_dirty(struct store *store)
+{
+	store->objects = store->body_bytes = 0;
+	for (unsigned i = 0; i < MEMORY_SHARDS; i++) {
+		struct shard *s = &store->memory.shards[i];
+
+		pthread_mutex_lock(&s->lock);
+		for (size_t slot = 0; slot < s->size; slot++)
+			for (struct entry *e = s->slots[slot]; e; e = e->next)
+				make_dirty(store, e);
+		pthread_mutex_unlock(&s->lock);
+	}
 }
 
 struct image *

@@ -322,6 +322,12 @@ make_folder(struct files *f, uint64_t id)
 	return err;
 }
 
+bool
+file_has_folder(const struct files *f, unsigned n)
+{
+	return atomic_load(&f->folders[n / 64]) & 1ull << n % 64;
+}
+
 int
 file_settle(struct files *f, uint64_t id, enum place_kind kind)
 {

@@ -55,6 +55,9 @@ void files_release(struct files *f);
 void file_name(
     uint64_t id, enum place_kind kind, bool tmp, char name[FILE_NAME]);
 
+/* Is there a folder of blobs/ of that number, below 256? */
+bool file_has_folder(const struct files *f, unsigned n);
+
 /* A new empty file in tmp/. May block. As disk_open(). */
 int file_create(
     struct files *f, uint64_t id, enum place_kind kind, struct file **out);

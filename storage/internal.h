@@ -11,6 +11,7 @@
 #include "memory.h"
 #include "pool.h"
 #include "press.h"
+#include "salvage.h"
 #include "writer.h"
 
 #define STORE_SECRET	    192u
@@ -26,6 +27,8 @@ struct store {
 	void (*report)(void *arg, const char *line);
 	void *report_arg;
 	bool offline;
+	bool is_new;  /* opening: there was no store here */
+	bool is_lost; /* opening: the catalog does not know all that is there */
 	int dir, lock;
 	char secret[STORE_SECRET];
 	struct budget budget;
@@ -36,6 +39,7 @@ struct store {
 	struct pool spillers; /* threads that write large blobs */
 	struct writer writer;
 	struct presser *presser; /* NULL: there is none */
+	struct salvage *salvage;
 	struct sketch *sketch;
 	_Atomic uint64_t max_object;
 	_Atomic uint64_t next_id;

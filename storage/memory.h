@@ -84,6 +84,10 @@ struct memory {
 
 struct store;
 
+/* The catalog has been replaced by one that knows none of it: what is known
+ * here is to be committed again. The writer's thread. */
+void memory_all_dirty(struct store *store);
+
 int memory_init(struct memory *m, uint64_t size);
 void memory_release(struct store *store);
 void memory_resize(struct store *store, uint64_t size);

@@ -61,7 +61,7 @@
  *
  * A container's record in the catalog
  *        0    1  version, 1: kind, 2-7: zero
- *        8    8  queue, 16: size, 24: live, 32: end, 40: zero
+ *        8    8  queue, 16: size, 24: live, 32: end, 40: sum of 0 to 39
  *
  * What always holds: a decoder reads no byte outside its range, and what it
  * returns obeys every limit that its comment in object.h gives.
@@ -250,8 +250,8 @@ in_place(struct in *in, struct place *place, uint64_t id)
 }
 
 /* Sizes and places must not contradict each other. */
-static bool
-info_sound(const struct object_info *info)
+bool
+object_sound(const struct object_info *info)
 {
 	if (info->head_size > STORE_SMALL || info->body.kind == PLACE_NONE)
 		return false;
@@ -292,7 +292,7 @@ in_info(struct in *in, struct object_info *info)
 	info->body.raw = shape & HAS_RAW ? in_varint(in) : implied_raw(info);
 	in_place(in, &info->head, info->id);
 	in_place(in, &info->body, info->id);
-	if (!in->bad && !info_sound(info))
+	if (!in->bad && !object_sound(info))
 		in->bad = true;
 }
 
@@ -412,6 +412,15 @@ object_front_peek(struct bytes in, uint64_t *front, uint64_t *stored)
 	return 0;
 }
 
+const char *
+object_front_find(struct bytes in)
+{
+	char magic[4];
+
+	put32(magic, RECORD_MAGIC);
+	return in.n ? memmem(in.p, in.n, magic, sizeof(magic)) : NULL;
+}
+
 int
 object_front_decode(
     struct bytes bytes, struct object_value *out, struct place *self)
@@ -455,13 +464,15 @@ object_container_encode(const struct object_container *c, char *buf)
 	object_put64(buf + 16, c->size);
 	object_put64(buf + 24, c->live);
 	object_put64(buf + 32, c->end);
+	object_put64(buf + 40, object_sum(buf, 40, OBJECT_FORMAT));
 }
 
 int
 object_container_decode(struct bytes in, struct object_container *out)
 {
 	if (in.n != OBJECT_CONTAINER || in.p[0] != OBJECT_FORMAT ||
-	    (in.p[1] != PLACE_PACK && in.p[1] != PLACE_BLOB))
+	    (in.p[1] != PLACE_PACK && in.p[1] != PLACE_BLOB) ||
+	    object_get64(in.p + 40) != object_sum(in.p, 40, OBJECT_FORMAT))
 		return LARDER_DAMAGED;
 	out->kind = (enum place_kind)in.p[1];
 	out->queue = object_get64(in.p + 8);
@@ -518,13 +529,12 @@ object_trailer_encode(const struct object_trailer *t, char *buf)
 }
 
 int
-object_trailer_decode(struct bytes in, uint64_t id,
-    const struct place *expected, struct object_trailer *out)
+object_trailer_read(struct bytes in, struct object_trailer *out)
 {
 	if (in.n != OBJECT_TRAILER || get32(in.p) != TRAILER_MAGIC ||
 	    in.p[4] != OBJECT_FORMAT ||
-	    object_get64(in.p + 56) != expected->sum ||
-	    object_sum(in.p, 56, id) != expected->sum)
+	    object_sum(in.p, 56, object_get64(in.p + 16)) !=
+		object_get64(in.p + 56))
 		return LARDER_DAMAGED;
 	out->encoding = (enum encoding)(unsigned char)in.p[5];
 	out->block = get32(in.p + 8);
@@ -536,10 +546,21 @@ object_trailer_decode(struct bytes in, uint64_t id,
 	if (out->encoding != ENCODING_FRAMES &&
 	    (out->encoding != ENCODING_RAW || out->stored != out->raw))
 		return LARDER_DAMAGED;
-	if (out->encoding != expected->encoding || out->id != id ||
-	    out->raw != expected->raw || out->stored != expected->stored ||
-	    out->block < BLOCK_MIN || out->block > OBJECT_BLOCK_BIG ||
+	if (out->block < BLOCK_MIN || out->block > OBJECT_BLOCK_BIG ||
 	    out->blocks != out->raw / out->block + !!(out->raw % out->block))
+		return LARDER_DAMAGED;
+	return 0;
+}
+
+int
+object_trailer_decode(struct bytes in, uint64_t id,
+    const struct place *expected, struct object_trailer *out)
+{
+	int err = object_trailer_read(in, out);
+
+	if (err || object_get64(in.p + 56) != expected->sum || out->id != id ||
+	    out->encoding != expected->encoding || out->raw != expected->raw ||
+	    out->stored != expected->stored)
 		return LARDER_DAMAGED;
 	return 0;
 }

@@ -81,6 +81,8 @@ struct object_trailer {
 	uint64_t table_sum;
 };
 
+/* Do its sizes and places not contradict each other? */
+bool object_sound(const struct object_info *info);
 /* Bytes that a place takes on disk, and those of head and body together. */
 uint64_t object_place_size(const struct place *place);
 uint64_t object_disk_size(const struct object_info *info);
@@ -105,6 +107,10 @@ int object_front_decode(
 /* The fixed part only, to know how long the rest is. */
 int object_front_peek(struct bytes in, uint64_t *front, uint64_t *stored);
 
+/* Where the first of them may begin, or NULL: the last 3 bytes may be part of
+ * one that goes on behind them. */
+const char *object_front_find(struct bytes in);
+
 void object_container_encode(const struct object_container *c, char *buf);
 int object_container_decode(struct bytes in, struct object_container *out);
 
@@ -113,6 +119,8 @@ void object_trailer_encode(const struct object_trailer *t, char *buf);
 /* expected: what the catalog's record says. */
 int object_trailer_decode(struct bytes in, uint64_t id,
     const struct place *expected, struct object_trailer *out);
+/* The same of one that nobody expects. */
+int object_trailer_read(struct bytes in, struct object_trailer *out);
 /* Bytes of one entry in the table before the trailer. */
 size_t object_entry_size(enum encoding encoding);
 

@@ -13,15 +13,19 @@
 #include <unistd.h>
 
 #include "internal.h"
+#include "pages.h"
 
-#define SUPERBLOCK "larder.store"
-#define TITLE	   "larder store, format "
-#define TITLE_SIZE 32u
-#define SUPER_SIZE (TITLE_SIZE + STORE_SECRET + 8)
+#define SUPERBLOCK   "larder.store"
+#define TITLE	     "larder store, format "
+#define TITLE_SIZE   32u
+#define SUPER_SIZE   (TITLE_SIZE + STORE_SECRET + 8)
+/* A catalog up to this size is looked through at every start, which takes some
+ * tens of milliseconds; of a larger one only its first pages are. */
+#define CATALOG_LOOK (16u * 1024 * 1024)
 /* The least budget that holds a pack, a catalog and room to turn. */
-#define SIZE_MIN   (8u * 1024 * 1024)
+#define SIZE_MIN     (8u * 1024 * 1024)
 /* Address space for the catalog: of some 10^9 objects. */
-#define MAP_MIN	   (256ull << 30)
+#define MAP_MIN	     (256ull << 30)
 
 /* Says why, in a sentence. */
 static int
@@ -35,19 +39,19 @@ refuse(char *why, size_t n, int err, const char *path, const char *advice)
 	return err;
 }
 
+/* Title, secret and sum, twice: without the secret no key is found again. */
 static int
-make_superblock(struct store *store)
+write_superblock(struct store *store)
 {
-	char buf[SUPER_SIZE] = {0};
+	char buf[2 * SUPER_SIZE] = {0};
 	struct iovec iov = {buf, sizeof(buf)};
-	int fd, err = disk_random(store->secret, STORE_SECRET);
+	int fd, err;
 
 	snprintf(buf, TITLE_SIZE, TITLE "%u\n", OBJECT_FORMAT);
 	memcpy(buf + TITLE_SIZE, store->secret, STORE_SECRET);
 	object_put64(buf + TITLE_SIZE + STORE_SECRET,
 	    object_sum(buf, TITLE_SIZE + STORE_SECRET, 0));
-	if (err)
-		return err;
+	memcpy(buf + SUPER_SIZE, buf, SUPER_SIZE);
 	err = disk_open(
 	    store->dir, SUPERBLOCK ".new", O_RDWR | O_CREAT | O_TRUNC, &fd);
 	if (err)
@@ -62,32 +66,54 @@ make_superblock(struct store *store)
 }
 
 static int
-read_superblock(struct store *store)
+make_superblock(struct store *store)
 {
-	char buf[SUPER_SIZE];
-	uint64_t size, allocated;
-	int fd, err = disk_open(store->dir, SUPERBLOCK, O_RDONLY, &fd);
+	int err = disk_random(store->secret, STORE_SECRET);
 
-	if (err)
-		return err;
-	err = disk_size(fd, &size, &allocated);
-	if (!err && size < TITLE_SIZE)
-		err = LARDER_DAMAGED;
-	if (!err)
-		err = disk_read(
-		    fd, buf, size < SUPER_SIZE ? size : SUPER_SIZE, 0);
-	disk_close(fd);
-	if (err)
-		return err;
-	if (memcmp(buf, TITLE, sizeof(TITLE) - 1) != 0)
+	return err ? err : write_superblock(store);
+}
+
+/* 0, LARDER_FORMAT, or LARDER_DAMAGED. */
+static int
+take_superblock(struct store *store, const char *buf, uint64_t size)
+{
+	if (size <= sizeof(TITLE) || memcmp(buf, TITLE, sizeof(TITLE) - 1) != 0)
 		return LARDER_DAMAGED;
 	if (buf[sizeof(TITLE) - 1] != '0' + OBJECT_FORMAT ||
 	    buf[sizeof(TITLE)] != '\n')
 		return LARDER_FORMAT;
-	if (size != SUPER_SIZE || object_get64(buf + SUPER_SIZE - 8) !=
-				      object_sum(buf, SUPER_SIZE - 8, 0))
+	if (size < SUPER_SIZE || object_get64(buf + SUPER_SIZE - 8) !=
+				     object_sum(buf, SUPER_SIZE - 8, 0))
 		return LARDER_DAMAGED;
 	memcpy(store->secret, buf + TITLE_SIZE, STORE_SECRET);
+	return 0;
+}
+
+static int
+read_superblock(struct store *store)
+{
+	char buf[2 * SUPER_SIZE] = {0};
+	uint64_t size, allocated;
+	int fd, first, err = disk_open(store->dir, SUPERBLOCK, O_RDONLY, &fd);
+
+	if (err)
+		return err;
+	err = disk_size(fd, &size, &allocated);
+	size = size < sizeof(buf) ? size : sizeof(buf);
+	if (!err)
+		err = disk_read(fd, buf, size, 0);
+	disk_close(fd);
+	if (err)
+		return err;
+	first = take_superblock(store, buf, size);
+	err = size == sizeof(buf)
+		  ? take_superblock(store, buf + SUPER_SIZE, SUPER_SIZE)
+		  : LARDER_DAMAGED;
+	if (first && err)
+		return first == LARDER_FORMAT ? first : err;
+	/* One that rotted is written anew, from the other. */
+	if (first || err)
+		(void)write_superblock(store);
 	return 0;
 }
 
@@ -124,7 +150,7 @@ open_superblock(
 {
 	static const char *const folders[] = {"packs", "blobs", "tmp"};
 	int err = read_superblock(store);
-	bool made;
+	bool made, any = false;
 
 	if (err == LARDER_FORMAT)
 		return refuse(why, n, err, o->path,
@@ -136,11 +162,44 @@ open_superblock(
 		    "its file " SUPERBLOCK
 		    " is not one of larder's: if nothing "
 		    "else is in the folder, move it away");
-	if (err == LARDER_ABSENT)
+	if (err == LARDER_ABSENT) {
 		err = make_superblock(store);
+		store->is_new = true;
+	}
 	for (unsigned i = 0; i < ARRAY_SIZE(folders) && !err; i++)
-		err = disk_mkdir(store->dir, folders[i], &made);
+		if (!(err = disk_mkdir(store->dir, folders[i], &made)))
+			any |= made;
+	/* Or a power cut might take all that is in them. */
+	if (!err && any)
+		err = disk_sync_folder(store->dir, ".");
 	return err ? refuse(why, n, err, o->path, "") : 0;
+}
+
+/* Opens it, or what can be seen of it says that it is damaged. */
+static int
+try_catalog(struct store *store, const char *path, uint64_t map)
+{
+	int fd, err = disk_open(store->dir, CATALOG_FILE, O_RDONLY, &fd);
+
+	if (!err)
+		err = pages_check(fd, CATALOG_LOOK);
+	/* Of a store that was there before: it knew what is in it. */
+	else if (err == LARDER_ABSENT && store->is_new)
+		err = 0;
+	disk_close(fd);
+	if (err)
+		return err == LARDER_ABSENT ? LARDER_DAMAGED : err;
+	err = catalog_open(&store->catalog, path, map);
+	/* One that is new has a name that lasts. */
+	if (!err && store->is_new)
+		err = disk_sync_folder(store->dir, ".");
+	if (!err)
+		err = writer_init(store);
+	if (err && store->catalog) {
+		writer_reset(store);
+		catalog_close(&store->catalog);
+	}
+	return err;
 }
 
 static int
@@ -156,14 +215,14 @@ open_catalog(
 	snprintf(path, sizeof(path), "%s/" CATALOG_FILE, o->path);
 	catalog_forget_copy(store->dir);
 	errno = 0;
-	err = catalog_open(&store->catalog, path, map);
-	if (!err)
-		err = writer_init(store);
-	return err ? refuse(why, n, err, path,
-			 err == LARDER_DAMAGED
-			     ? "move the folder away to start with an empty one"
-			     : "")
-		   : 0;
+	err = try_catalog(store, path, map);
+	if (err == LARDER_DAMAGED) {
+		err = salvage_aside(store);
+		store->is_new = true;
+		if (!err)
+			err = try_catalog(store, path, map);
+	}
+	return err ? refuse(why, n, err, path, "") : 0;
 }
 
 /* What a crash left in tmp/: the catalog knows what is to become of it. */
@@ -214,6 +273,7 @@ take_stock(struct store *store)
 	store->objects = t->objects;
 	store->body_bytes = t->body_bytes;
 	store->stored_bytes = t->stored_bytes;
+	store->is_lost = salvage_stock(store);
 	disk_list(store->dir, "tmp", on_leftover, store);
 	commit_punch_again(store);
 }
@@ -234,6 +294,8 @@ start_threads(
 		err = pool_start(&store->spillers, POOL_MAX);
 	if (!err)
 		err = writer_start(store);
+	if (!err)
+		err = salvage_start(store, store->is_lost);
 	if (!err && !o->offline)
 		err = press_start(store, rest_time(o));
 	return err ? refuse(why, n, err, o->path, "no threads to be had") : 0;
@@ -243,9 +305,11 @@ static void
 release(struct store *store)
 {
 	press_stop(store);
+	salvage_stop(store);
 	pool_stop(&store->readers);
 	pool_stop(&store->spillers);
 	writer_stop(store);
+	salvage_release(store);
 	memory_release(store);
 	files_release(&store->files);
 	while (store->spare_count)
@@ -311,6 +375,8 @@ store_open(
 	writer_prepare(store);
 	store->sketch = calloc(1, sizeof(*store->sketch));
 	err = memory_init(&store->memory, o->memory);
+	if (!err)
+		err = salvage_prepare(store);
 	if (err || !store->sketch)
 		err = refuse(why, n, LARDER_NOMEM, o->path, "");
 	if (!err)

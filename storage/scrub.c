@@ -38,8 +38,11 @@ walk(
 {
 	struct catalog_walk walk = {.count = 1};
 	struct catalog_reader *r;
-	int result = writer_flush(store);
+	int result = 0;
 
+	salvage_wait(store);
+	/* What could not be written is not seen; the rest is. */
+	(void)writer_flush(store);
 	while (walk.count && !result) {
 		result = store_borrow(store, &r);
 		if (result)
@@ -210,11 +213,13 @@ store_gc(struct store *store, struct store_removed *out)
 	/* Offline, what opening it with this budget has begun is part of it. */
 	if (store->offline)
 		objects = bytes = 0;
+	salvage_wait(store);
 	err = writer_flush(store);
-
 	writer_gc(store);
 	out->objects = store->evicted - objects;
 	out->bytes = store->evicted_bytes - bytes;
+	out->bytes += sweep_run(store, false);
+	out->bytes += salvage_tidy(store);
 	return err;
 }
 

@@ -296,9 +296,12 @@ on_remove(void *arg, const struct image *old, struct image **out)
 int
 store_remove(struct store *store, struct bytes key, uint64_t id)
 {
-	int err = memory_change(
-	    store, store_hash(store, key), key, on_remove, &id, NULL);
+	struct hash hash = store_hash(store, key);
+	int err;
 
+	if (!id)
+		salvage_removed(store, hash);
+	err = memory_change(store, hash, key, on_remove, &id, NULL);
 	if (!err)
 		store_count(&store->removed, 1);
 	return err;

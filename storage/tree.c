@@ -23,6 +23,7 @@
 #include "tree.h"
 
 #include "larder/check.h"
+#include "safe.h"
 
 /* A separator has no more than a key. */
 #define NODE_MAX (1u + BLOCK_KEY_MAX)
@@ -66,6 +67,12 @@ is_of(MDB_val k, char tree)
 	       *(const char *)k.mv_data == tree;
 }
 
+static int
+checked(MDB_cursor *cursor, const MDB_val *v)
+{
+	return block_check(bytes_in(*v)) ? safe_rotten(cursor) : 0;
+}
+
 /* The block where the key is or would be; the cursor stands on it. */
 static int
 locate(MDB_cursor *cursor, char tree, struct bytes key, MDB_val *k, MDB_val *v)
@@ -75,17 +82,17 @@ locate(MDB_cursor *cursor, char tree, struct bytes key, MDB_val *k, MDB_val *v)
 	int rc;
 
 	*k = val_of(node);
-	rc = mdb_cursor_get(cursor, k, v, MDB_SET_RANGE);
+	rc = safe_cursor_get(cursor, k, v, MDB_SET_RANGE);
 	if (rc == 0 && bytes_eq(bytes_in(*k), node))
-		return block_check(bytes_in(*v)) ? MDB_CORRUPTED : 0;
+		return checked(cursor, v);
 	if (rc != 0 && rc != MDB_NOTFOUND)
 		return rc;
-	rc = mdb_cursor_get(cursor, k, v, rc ? MDB_LAST : MDB_PREV);
+	rc = safe_cursor_get(cursor, k, v, rc ? MDB_LAST : MDB_PREV);
 	if (rc)
 		return rc;
 	if (!is_of(*k, tree))
 		return MDB_NOTFOUND;
-	return block_check(bytes_in(*v)) ? MDB_CORRUPTED : 0;
+	return checked(cursor, v);
 }
 
 static int
@@ -109,13 +116,13 @@ tree_get(MDB_cursor *cursor, char tree, struct bytes key, struct bytes *value)
 static int
 step(MDB_cursor *cursor, char tree, MDB_val *k, MDB_val *v, MDB_cursor_op op)
 {
-	int rc = mdb_cursor_get(cursor, k, v, op);
+	int rc = safe_cursor_get(cursor, k, v, op);
 
 	if (rc)
 		return rc;
 	if (!is_of(*k, tree))
 		return MDB_NOTFOUND;
-	return block_check(bytes_in(*v)) ? MDB_CORRUPTED : 0;
+	return checked(cursor, v);
 }
 
 static int
@@ -168,7 +175,7 @@ put(struct writing *w, struct bytes node, struct bytes block)
 {
 	MDB_val k = val_of(node), v = val_of(block);
 
-	return mdb_put(w->txn, w->dbi, &k, &v, 0);
+	return safe_put(w->txn, w->dbi, &k, &v, 0);
 }
 
 static int
@@ -176,7 +183,7 @@ del(struct writing *w, struct bytes node)
 {
 	MDB_val k = val_of(node);
 
-	return mdb_del(w->txn, w->dbi, &k, NULL);
+	return safe_del(w->txn, w->dbi, &k, NULL);
 }
 
 /* What two blocks hold, spread over as many as `made` has room for. */
@@ -274,7 +281,7 @@ neighbour(struct writing *w, MDB_cursor *cursor, struct bytes node,
 
 	there->n = 0;
 	*k = val_of(node);
-	rc = mdb_cursor_get(cursor, k, &v, MDB_SET);
+	rc = safe_cursor_get(cursor, k, &v, MDB_SET);
 	if (!rc)
 		rc = step(cursor, w->tree, k, &v, op);
 	if (!rc)
@@ -377,7 +384,7 @@ tree_put(MDB_txn *txn, MDB_dbi dbi, struct tree_room *room, char tree,
 	char buf[NODE_MAX];
 	MDB_cursor *cursor;
 	MDB_val k, v;
-	int rc = mdb_cursor_open(txn, dbi, &cursor);
+	int rc = safe_cursor_open(txn, dbi, &cursor);
 
 	if (rc)
 		return rc;

@@ -177,6 +177,8 @@ commit_group(struct store *store)
 	pthread_mutex_lock(&w->lock);
 	w->busy_since = 0;
 	w->stating = !list_empty(&w->states_taken);
+	w->failed += err != 0;
+	w->error = err ? err : w->error;
 	if (left)
 		w->not_before = clock_mono_ms() + (err ? FAILED_MS : RETRY_MS);
 	pthread_mutex_unlock(&w->lock);
@@ -228,6 +230,8 @@ resume_stalled(struct store *store)
 static void
 round_once(struct store *store, bool gc)
 {
+	if (catalog_damaged(store->catalog))
+		(void)salvage_replace(store);
 	make_room(store);
 	resume_stalled(store);
 	commit_group(store);
@@ -306,6 +310,7 @@ run(void *arg)
 		if (wait) {
 			wait_ms(w, wait);
 			if (until_due(store) &&
+			    !catalog_damaged(store->catalog) &&
 			    budget_usable(&store->budget) >=
 				budget_margin(&store->budget))
 				continue;
@@ -399,6 +404,19 @@ writer_init(struct store *store)
 		err = 0;
 	}
 	return err ? err : resume_pack(store);
+}
+
+void
+writer_reset(struct store *store)
+{
+	struct writer *w = &store->writer;
+
+	file_unref(&store->files, &w->pack);
+	catalog_reader_close(&w->reader);
+	free(w->raw);
+	free(w->pressed);
+	w->raw = w->pressed = NULL;
+	w->pack_end = w->pack_taken = 0;
 }
 
 int

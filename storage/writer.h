@@ -17,6 +17,9 @@
 /* And no longer once so much waits with it. */
 #define WRITER_WINDOW_BYTES (4u * 1024 * 1024)
 
+/* Packs that are synced one by one; where there are more, everything is. */
+#define WRITER_PUNCHED 8u
+
 struct blob;
 struct file;
 struct store;
@@ -35,6 +38,8 @@ struct writer {
 	struct list stalled; /* blobs that wait for room */
 	struct list states;  /* values to be stored */
 	uint64_t rounds;     /* of the thread's loop, finished */
+	uint64_t failed;     /* commits that were not made */
+	int error;	     /* the last of these */
 	unsigned gc_wanted;
 	bool hurry, ending;
 	bool stating; /* values of `states` are being committed */
@@ -53,10 +58,14 @@ struct writer {
 	bool pack_dirty;     /* written, not durable */
 	char *buffer;	     /* records not written yet, before pack_end */
 	size_t filled;
-	char *raw, *pressed;	  /* room for one payload each */
-	uint64_t catalog_taken;	  /* of the budget, for the catalog's file */
-	uint64_t grant;		  /* of the budget, taken for the group */
-	bool evicting;		  /* may take the last of the budget */
+	char *raw, *pressed;	/* room for one payload each */
+	uint64_t catalog_taken; /* of the budget, for the catalog's file */
+	uint64_t grant;		/* of the budget, taken for the group */
+	bool evicting;		/* may take the last of the budget */
+	/* Packs with holes that may not last yet; one more than there is room
+	 * for: too many to say which. */
+	uint64_t punched[WRITER_PUNCHED];
+	unsigned punched_count;
 	uint64_t scan;		  /* where in the queue eviction goes on */
 	int64_t complained;	  /* when, monotonic ms */
 	int64_t commit_ms;	  /* what the last group took */
@@ -67,6 +76,8 @@ struct writer {
 void writer_prepare(struct store *store);
 /* Opening: the totals, and the pack goes on where the catalog says. */
 int writer_init(struct store *store);
+/* What writer_init() did is undone. */
+void writer_reset(struct store *store);
 int writer_start(struct store *store);
 /* Writes all there is and ends. */
 void writer_stop(struct store *store);
@@ -77,7 +88,8 @@ void writer_queue(struct store *store, struct entry *entry, struct list *batch);
 void writer_nudge(struct store *store);
 /* A blob that needs room; takes over the reference of its job. */
 void writer_stall(struct store *store, struct blob *blob);
-/* Returns when all changes before are durable. */
+/* Returns when all changes before are durable: 0; or an error, once that has
+ * failed some times. */
 int writer_flush(struct store *store);
 /* Returns when the loop has been around with eviction asked for. */
 void writer_gc(struct store *store);

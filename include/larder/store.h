@@ -337,7 +337,8 @@ struct store_damage {
 int store_verify(struct store *store, store_visit_fn *visit, void *arg,
     struct store_damage *out);
 
-/* Returns when all that was committed or removed before is durable. */
+/* Returns when all that was committed or removed before is durable: 0, or when
+ * that has failed for a second or two: LARDER_NOSPACE, LARDER_IO. */
 int store_flush(struct store *store);
 
 struct store_stats {

@@ -156,7 +156,7 @@ overwrite(struct fixture *f, const char *name, const char *text)
 	FILE *file;
 
 	snprintf(path, sizeof(path), "%s/%s", f->path, name);
-	file = fopen(path, "r+");
+	file = fopen(path, "w");
 	assert_non_null(file);
 	fputs(text, file);
 	fclose(file);
