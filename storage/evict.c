@@ -136,8 +136,7 @@ judge_members(struct judge *j, struct list *batch)
 	unsigned seen = 0, n, limit = commit_limit(store);
 
 	do {
-		int err =
-		    owners_next(store, w->reader, j->container, &owners);
+		int err = owners_next(store, w->reader, j->container, &owners);
 
 		catalog_reader_rest(w->reader);
 		if (err)
