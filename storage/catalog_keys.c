@@ -327,7 +327,8 @@ walk_on(struct walking *w, char tree)
 	if (!walk->room && !(walk->room = malloc(BATCH_BYTES + STORE_KEY_MAX)))
 		return LARDER_NOMEM;
 	if (walk->begun) {
-		memcpy(buf, w->prefix.p, w->skip);
+		if (w->skip)
+			memcpy(buf, w->prefix.p, w->skip);
 		memcpy(buf + w->skip, walk->after, walk->n);
 		from = bytes_of(buf, w->skip + walk->n);
 	}

@@ -3,9 +3,10 @@
  * URLs of 80 bytes, into a new store, by storage/ alone, and says at each power
  * of ten what they cost.
  *
- *	scale [-n OBJECTS] [-d FOLDER] [-m META BYTES] [-k]
+ *	scale [-n OBJECTS] [-d FOLDER] [-m META BYTES] [-c] [-k]
  *
  * -n  100000 unless given, at most 10^9; the folder takes some 2.5 KiB each
+ * -c  the catalog alone: the same keys and values, and no bytes of objects
  * -d  where (a folder of its own is made below it, and removed; -k keeps it)
  *
  * The inserts are a process of their own. At each step it makes what it has
@@ -15,8 +16,9 @@
  *
  *   catalog  bytes of catalog.mdb an object, all in it counted: as it was left
  *            by the kill, of these what is in use, and after gc
- *   find     ns for a store_find() of a random key, in the page cache
- *   insert   us from store_create() to durable, since the step before
+ *   find     ns of CPU for a store_find() of a random key, in the page cache
+ *   insert   us from store_create() to durable, since the step before, with
+ *            every sync waited for; and of CPU, in all threads
  *   memory   MiB of the process that inserts, without the catalog's pages: all
  *            resident (the tier's 16 MiB and what waits to be written are part
  *            of it), and of these private and dirty
@@ -29,6 +31,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -44,9 +47,20 @@
 #define FINDS 200000u
 #define ARENA (256u * 1024)
 
+/* Of all threads, in us: what others on the machine do is no part of it. */
+static double
+cpu_us(void)
+{
+	struct rusage u;
+
+	getrusage(RUSAGE_SELF, &u);
+	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1e6 +
+	       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+}
+
 /* What one step measured, from the process that inserted to its parent. */
 struct report {
-	double find_ns, insert_us;
+	double find_ns, insert_us, insert_cpu;
 	double rss, dirty;
 	uint64_t stalls;
 };
@@ -228,7 +242,7 @@ find_cost(struct store_view *view, uint64_t count)
 {
 	struct store_found found;
 	struct arena arena;
-	int64_t before = 0;
+	double before = 0;
 
 	/* The first half warms the catalog's pages up. */
 	for (unsigned i = 0; i < 2 * FINDS; i++) {
@@ -236,7 +250,7 @@ find_cost(struct store_view *view, uint64_t count)
 		int err;
 
 		if (i == FINDS)
-			before = clock_mono_ms();
+			before = cpu_us();
 		url_of(mix(i) % count, url);
 		arena_init(&arena, ARENA);
 		err = store_find(view, bytes_of(url, URL), &arena, &found);
@@ -247,7 +261,7 @@ find_cost(struct store_view *view, uint64_t count)
 			store_view_turn(view);
 	}
 	store_view_turn(view);
-	return (double)(clock_mono_ms() - before) * 1e6 / FINDS;
+	return (cpu_us() - before) * 1e3 / FINDS;
 }
 
 /* KiB of all mappings but the catalog's. */
@@ -275,6 +289,118 @@ memory_of(double *rss, double *dirty)
 				  !strstr(path, "-lock");
 	}
 	fclose(f);
+}
+
+/* ---- the catalog alone --------------------------------------------------- */
+
+#define GROUP 4096u
+
+static struct hash
+plain_hash(const char *url)
+{
+	uint64_t h = object_sum(url, URL, 1);
+
+	return (struct hash){h, mix(h)};
+}
+
+/* What the writer would have put for the i-th object. */
+static int
+put_one(struct catalog *c, uint64_t i)
+{
+	char url[URL + 1], meta[256], buf[1024];
+	struct object_value v = {.count = 1};
+	struct place *body = &v.infos[0].body;
+	int err;
+
+	url_of(i, url);
+	v.key = bytes_of(url, URL);
+	v.infos[0] = (struct object_info){.id = i + i / 28000 + 1,
+	    .stored_at = clock_wall_ms() / 1000,
+	    .expires = clock_wall_ms() / 1000 + 86400 * (int64_t)(i % 30),
+	    .head_size = 215,
+	    .body_size = BODY,
+	    .variant = {"", 0},
+	    .meta = {meta, meta_of(i, meta)}};
+	*body = (struct place){.kind = PLACE_PACK,
+	    .container = i / 28000 * 28001 + 1,
+	    .offset = i % 28000 * 2460,
+	    .front = 195,
+	    .stored = BODY + 215,
+	    .raw = BODY + 215,
+	    .sum = mix(i)};
+	err = catalog_put(c, plain_hash(url), v.key,
+	    bytes_of(buf, object_value_encode(&v, buf)));
+	return err ? err
+		   : catalog_put_member(c, body, plain_hash(url), v.key, true);
+}
+
+static double
+get_cost(struct catalog *c, uint64_t count)
+{
+	struct catalog_reader *r;
+	struct object_value v;
+	struct bytes value;
+	double before = 0;
+	char url[URL + 1];
+	int err = catalog_reader_open(c, &r);
+
+	for (unsigned i = 0; !err && i < 2 * FINDS; i++) {
+		if (i == FINDS)
+			before = cpu_us();
+		url_of(mix(i) % count, url);
+		err =
+		    catalog_get(r, plain_hash(url), bytes_of(url, URL), &value);
+		if (!err)
+			err =
+			    object_value_decode(value, bytes_of(url, URL), &v);
+	}
+	if (err)
+		die("get", err);
+	catalog_reader_close(&r);
+	return (cpu_us() - before) * 1e3 / FINDS;
+}
+
+static void
+catalog_alone(const char *path, uint64_t count)
+{
+	uint64_t i = 0, next = 10000;
+	double before = cpu_us();
+	struct catalog *c;
+	char name[512];
+	int err;
+
+	snprintf(name, sizeof(name), "%s/" CATALOG_FILE, path);
+	if ((err = catalog_open(&c, name, 1ull << 40)) != 0)
+		die(name, err);
+	printf("%10s %8s %8s %8s %8s\n", "objects", "in file", "used",
+	    "get, ns", "put, us");
+	while (i < count) {
+		uint64_t end = i + GROUP, from = next / 10;
+
+		end = end < next ? end : next;
+		end = end < count ? end : count;
+		err = catalog_begin(c);
+		for (; !err && i < end; i++)
+			err = put_one(c, i);
+		if (!err)
+			err = catalog_commit(c);
+		if (err)
+			die("put", err);
+		if (i != next && i != count)
+			continue;
+		if (next == 10000)
+			from = 0;
+		printf("%10llu %8.1f %8.1f", (unsigned long long)i,
+		    (double)catalog_size(c) / (double)i,
+		    (double)catalog_used(c) / (double)i);
+		before = cpu_us() - before;
+		printf(" %8.0f %8.1f\n", get_cost(c, i),
+		    before / (double)(i - from));
+		fflush(stdout);
+		next *= 10;
+		before = cpu_us();
+	}
+	catalog_close(&c);
 }
 
 /* ---- processes ----------------------------------------------------------- */
@@ -305,12 +431,14 @@ fill(const char *path, uint64_t from, uint64_t to, uint64_t all, int out)
 	struct store_view *view;
 	struct report report = {.stalls = 0};
 	int64_t before = clock_mono_ms();
+	double cpu = cpu_us();
 	int err;
 
 	for (uint64_t i = from; i < to; i++)
 		insert(store, i, &report.stalls);
 	if ((err = store_flush(store)) != 0)
 		die("flush", err);
+	report.insert_cpu = (cpu_us() - cpu) / (double)(to - from);
 	report.insert_us =
 	    (double)(clock_mono_ms() - before) * 1e3 / (double)(to - from);
 	if ((err = store_view_open(store, &view)) != 0)
@@ -477,11 +605,23 @@ step(const char *path, uint64_t from, uint64_t to, uint64_t all)
 	finish(pid, "gc");
 	close(in);
 	catalog_of(path, &gc_size, &gc_used);
-	printf("%10llu %8.1f %8.1f %8.1f %8.0f %8.1f %8.1f %8.1f %7.3f %7.0f\n",
+	printf("%10llu %8.1f %8.1f %8.1f %8.0f %8.1f %7.1f %8.1f %8.1f %7.3f "
+	       "%7.0f\n",
 	    (unsigned long long)to, (double)size / n, (double)used / n,
-	    (double)gc_size / n, r.find_ns, r.insert_us, r.rss / 1024,
-	    r.dirty / 1024, (double)du_sum / (n * BODY), start_ms);
+	    (double)gc_size / n, r.find_ns, r.insert_us, r.insert_cpu,
+	    r.rss / 1024, r.dirty / 1024, (double)du_sum / (n * BODY),
+	    start_ms);
 	fflush(stdout);
+}
+
+static void
+print_heads(void)
+{
+	printf("%10s %26s %8s %16s %17s %7s %7s\n", "", "catalog, bytes/object",
+	    "find", "insert, us", "memory, MiB", "disk", "start");
+	printf("%10s %8s %8s %8s %8s %8s %7s %8s %8s %7s %7s\n", "objects",
+	    "in file", "used", "gc'ed", "ns", "durable", "cpu", "rss", "dirty",
+	    "a byte", "ms");
 }
 
 int
@@ -489,19 +629,21 @@ main(int argc, char **argv)
 {
 	uint64_t count = 100000, from = 0, to = 10000;
 	const char *folder = "/tmp";
-	bool keep = false;
+	bool keep = false, alone = false;
 	char path[256];
 	int c;
 
 	if (argc == 8 && argv[1][0] == ':')
 		return child(argv);
-	while ((c = getopt(argc, argv, "n:d:m:k")) != -1) {
+	while ((c = getopt(argc, argv, "n:d:m:ck")) != -1) {
 		if (c == 'n')
 			count = strtoull(optarg, NULL, 10);
 		else if (c == 'd')
 			folder = optarg;
 		else if (c == 'm')
 			meta_size = (unsigned)atoi(optarg);
+		else if (c == 'c')
+			alone = true;
 		else if (c == 'k')
 			keep = true;
 		else
@@ -514,11 +656,12 @@ main(int argc, char **argv)
 	snprintf(path, sizeof(path), "%s/larder-scale.XXXXXX", folder);
 	if (!mkdtemp(path))
 		die(path, 0);
-	printf("%10s %26s %8s %8s %17s %7s %7s\n", "", "catalog, bytes/object",
-	    "find", "insert", "memory, MiB", "disk", "start");
-	printf("%10s %8s %8s %8s %8s %8s %8s %8s %7s %7s\n", "objects",
-	    "in file", "used", "gc'ed", "ns", "us", "rss", "dirty", "a byte",
-	    "ms");
+	if (alone) {
+		catalog_alone(path, count);
+		from = count;
+	} else {
+		print_heads();
+	}
 	for (; from < count; from = to, to *= 10) {
 		to = to < count ? to : count;
 		step(path, from, to, count);
