@@ -32,6 +32,7 @@
 #include <unistd.h>
 
 #include "larder/check.h"
+#include "pages.h"
 #include "safe.h"
 
 #define READERS 1024u
@@ -254,6 +255,35 @@ catalog_damaged(struct catalog *c)
 	struct lmdb *l = c->now;
 
 	return l->damaged;
+}
+
+void
+catalog_condemn(struct catalog *c)
+{
+	lmdb_now(c)->damaged = true;
+}
+
+int
+catalog_check(struct catalog *c)
+{
+	struct catalog_reader *r;
+	struct catalog_totals totals;
+	int fd, err = catalog_reader_open(c, &r);
+
+	if (err)
+		return err;
+	do {
+		catalog_reader_rest(r);
+		err = catalog_get_totals(r, &totals);
+		if (err == LARDER_ABSENT)
+			err = 0;
+		if (!err)
+			err = mapped(mdb_env_get_fd(r->lmdb->env, &fd));
+		if (!err)
+			err = pages_check_snapshot(fd, mdb_txn_id(r->txn));
+	} while (err == LARDER_AGAIN);
+	catalog_reader_close(&r);
+	return err;
 }
 
 void

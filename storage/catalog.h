@@ -37,6 +37,11 @@ int catalog_open(struct catalog **out, const char *path, uint64_t map);
 void catalog_close(struct catalog **c);
 /* LMDB found it damaged, or fell over it: nothing more is read or written. */
 bool catalog_damaged(struct catalog *c);
+/* Looks through all of it, while it is used; pins a snapshot as long as that
+ * takes. 0, LARDER_DAMAGED, LARDER_IO, LARDER_NOMEM. May block. */
+int catalog_check(struct catalog *c);
+/* From now on catalog_damaged(). */
+void catalog_condemn(struct catalog *c);
 /* Opens the file of that name anew, perhaps another one: readers go over to it
  * with their next question. The writer's thread, no transaction. May block. As
  * catalog_open(); on an error all is as it was. */

@@ -6,13 +6,18 @@
  * in between, so that a walk of hours pins nothing; a batch goes on behind the
  * key where the last one ended.
  */
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "internal.h"
+#include "larder/clock.h"
 
 /* Removals that may wait in memory before a walk waits for them. */
 #define DIRTY_MAX 16384u
+
+/* Bytes a second that a daemon reads to verify. */
+#define VERIFY_RATE (64u * 1024 * 1024)
 
 typedef int object_visit_fn(void *arg, struct hash hash, struct object *o);
 
@@ -70,6 +75,8 @@ struct walker {
 	struct store_removed removed;
 	struct store_damage damage;
 	struct frame_coder coder;
+	const _Atomic bool *stop;
+	int64_t since; /* monotonic ms: when verifying began */
 };
 
 /* Another thread may be placing the object: its shard's lock is what the
@@ -224,6 +231,24 @@ store_gc(struct store *store, struct store_removed *out)
 	return err;
 }
 
+/* A daemon has others to serve. False: it is to stop. */
+static bool
+pace(struct walker *w)
+{
+	int64_t due;
+
+	if (!w->store->offline)
+		for (;;) {
+			due = w->since + (int64_t)(w->damage.bytes_read /
+						   (VERIFY_RATE / 1000));
+			due -= clock_mono_ms();
+			if (due <= 0 || (w->stop && *w->stop))
+				break;
+			poll(NULL, 0, due < 100 ? (int)due : 100);
+		}
+	return !w->stop || !*w->stop;
+}
+
 static int
 on_verify(void *arg, struct hash hash, struct object *o)
 {
@@ -232,6 +257,8 @@ on_verify(void *arg, struct hash hash, struct object *o)
 	uint64_t n = 0;
 	int err = LARDER_ABSENT;
 
+	if (!pace(w))
+		return LARDER_CLOSED;
 	/* What moved meanwhile is looked for again. */
 	for (unsigned i = 0; i < 3 && err; i++) {
 		struct object_info info = info_of(w->store, hash, o);
@@ -252,16 +279,58 @@ on_verify(void *arg, struct hash hash, struct object *o)
 	return w->visit ? w->visit(w->arg, &item) : 0;
 }
 
-int
-store_verify(struct store *store, store_visit_fn *visit, void *arg,
-    struct store_damage *out)
+/* It is replaced, and filled again, before anything else is looked at. */
+static int
+remake_catalog(struct walker *w)
 {
-	struct walker w = {.store = store, .visit = visit, .arg = arg};
-	struct bytes all = {NULL, 0};
-	int result = walk(store, all, on_verify, &w);
+	struct store *store = w->store;
+	struct store_item item = {.record.key = BYTES("the catalog, made anew")};
 
+	catalog_condemn(store->catalog);
+	writer_nudge(store);
+	while (catalog_damaged(store->catalog)) {
+		if (w->stop && *w->stop)
+			return LARDER_CLOSED;
+		poll(NULL, 0, 10);
+	}
+	salvage_wait(store);
+	w->damage.damaged++;
+	return w->visit ? w->visit(w->arg, &item) : 0;
+}
+
+int
+store_verify_until(struct store *store, store_visit_fn *visit, void *arg,
+    const _Atomic bool *stop, struct store_damage *out)
+{
+	struct walker w = {.store = store,
+	    .visit = visit,
+	    .arg = arg,
+	    .stop = stop,
+	    .since = clock_mono_ms()};
+	struct bytes all = {NULL, 0};
+	uint64_t before;
+	int result;
+
+	salvage_wait(store);
+	before = store->unreadable;
+	result = catalog_check(store->catalog);
+	if (result == LARDER_DAMAGED)
+		result = remake_catalog(&w);
+	if (!result)
+		result = walk(store, all, on_verify, &w);
+	/* Records of the catalog whose sums were wrong: what they said is in
+	 * the packs as well. */
+	if (!result && store->unreadable != before)
+		result = remake_catalog(&w);
 	writer_flush(store);
 	frame_release(&w.coder);
 	*out = w.damage;
 	return result;
+}
+
+int
+store_verify(struct store *store, store_visit_fn *visit, void *arg,
+    struct store_damage *out)
+{
+	return store_verify_until(store, visit, arg, NULL, out);
 }
