@@ -46,6 +46,7 @@
 #include <unistd.h>
 
 #include "larder/check.h"
+#include "pages.h"
 
 #define READERS 1024u
 
@@ -229,6 +230,37 @@ catalog_damaged(struct catalog *c)
 	damaged = c->env->signs.damaged || c->env->signs.rotten;
 	pthread_mutex_unlock(&c->lock);
 	return damaged;
+}
+
+void
+catalog_condemn(struct catalog *c)
+{
+	pthread_mutex_lock(&c->lock);
+	c->env->signs.rotten = true;
+	pthread_mutex_unlock(&c->lock);
+}
+
+int
+catalog_check(struct catalog *c)
+{
+	struct catalog_reader *r;
+	struct catalog_totals totals;
+	int fd, err = catalog_reader_open(c, &r);
+
+	if (err)
+		return err;
+	do {
+		catalog_reader_rest(r);
+		err = catalog_get_totals(r, &totals);
+		if (err == LARDER_ABSENT)
+			err = 0;
+		if (!err)
+			err = catalog_error(mdb_env_get_fd(r->env->env, &fd));
+		if (!err)
+			err = pages_check_snapshot(fd, mdb_txn_id(r->txn));
+	} while (err == LARDER_AGAIN);
+	catalog_reader_close(&r);
+	return err;
 }
 
 void

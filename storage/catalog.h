@@ -44,6 +44,11 @@ void catalog_close(struct catalog **c);
 /* It was found damaged, or LMDB fell over it: then nothing more is read or
  * written. */
 bool catalog_damaged(struct catalog *c);
+/* Looks through all of it, while it is used; pins a snapshot as long as that
+ * takes. 0, LARDER_DAMAGED, LARDER_IO, LARDER_NOMEM. May block. */
+int catalog_check(struct catalog *c);
+/* From now on catalog_damaged(). */
+void catalog_condemn(struct catalog *c);
 /* Opens the file of that name anew, perhaps another one: readers go over to it
  * with their next question. The writer's thread, no transaction. May block. As
  * catalog_open(); on an error all is as it was. */

@@ -187,8 +187,10 @@ shard_load(struct store *store, struct shard *s, struct hash hash,
 	if (!err)
 		err = image_decode(value, key, &image);
 	store_return(store, &r);
-	if (err == LARDER_DAMAGED)
+	if (err == LARDER_DAMAGED) {
 		store_count(&store->damaged, 1);
+		store_count(&store->unreadable, 1);
+	}
 	if (err == LARDER_ABSENT || err == LARDER_DAMAGED) {
 		image = image_new();
 		err = image ? 0 : LARDER_NOMEM;

@@ -387,21 +387,30 @@ read_meta(int fd, unsigned i, uint64_t size, struct meta *out)
 		   : 0;
 }
 
+static int
+read_metas(int fd, struct meta metas[2], uint64_t *size)
+{
+	uint64_t allocated;
+	int err = disk_size(fd, size, &allocated);
+
+	if (!err && *size < 2 * PAGE)
+		err = LARDER_DAMAGED;
+	for (unsigned i = 0; i < 2 && !err; i++)
+		err = read_meta(fd, i, *size, &metas[i]);
+	return err;
+}
+
 int
 pages_check(int fd, uint64_t most)
 {
-	uint64_t size, allocated;
+	uint64_t size = 0, allocated;
 	struct meta metas[2];
 	const struct meta *newest = metas;
 	int err = disk_size(fd, &size, &allocated);
 
+	if (!err && size)
+		err = read_metas(fd, metas, &size);
 	if (err || !size)
-		return err;
-	if (size < 2 * PAGE)
-		return LARDER_DAMAGED;
-	for (unsigned i = 0; i < 2 && !err; i++)
-		err = read_meta(fd, i, size, &metas[i]);
-	if (err)
 		return err;
 	if (metas[1].txn > metas[0].txn)
 		newest = &metas[1];
@@ -411,4 +420,18 @@ pages_check(int fd, uint64_t most)
 		metas[0].txn + metas[1].txn != 2 * newest->txn - 1))
 		return LARDER_DAMAGED;
 	return size > most ? 0 : walk_all(fd, newest);
+}
+
+int
+pages_check_snapshot(int fd, uint64_t txn)
+{
+	struct meta metas[2];
+	uint64_t size;
+	int err = read_metas(fd, metas, &size);
+
+	if (err)
+		return err;
+	/* Two commits later its meta page is another's. */
+	return metas[txn % 2].txn == txn ? walk_all(fd, &metas[txn % 2])
+					 : LARDER_AGAIN;
 }

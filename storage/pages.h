@@ -17,5 +17,7 @@
  * May block. An empty file is a new one: 0.
  */
 int pages_check(int fd, uint64_t most);
+/* All of the snapshot of that number, which a reader must pin. */
+int pages_check_snapshot(int fd, uint64_t txn);
 
 #endif

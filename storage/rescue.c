@@ -179,6 +179,14 @@ on_find(void *arg, const struct image *old, struct image **out)
 }
 
 static int
+on_known(void *arg, struct object *o)
+{
+	(void)arg;
+	(void)o;
+	return 0;
+}
+
+static int
 take(struct store *store, struct salvage *s, struct file *file,
     const struct object_value *value, const struct place *self,
     uint64_t *objects)
@@ -195,8 +203,11 @@ take(struct store *store, struct salvage *s, struct file *file,
 	else
 		info.body = *self;
 	if (salvage_was_removed(s, hash)) {
-		/* Nor may the next one find it. */
-		disk_punch(file->fd, self->offset, self->front + self->stored);
+		/* Nor may the next one find it, unless it came after that. */
+		if (memory_visit(store, hash, value->key, info.id, on_known,
+			NULL) == LARDER_ABSENT)
+			disk_punch(
+			    file->fd, self->offset, self->front + self->stored);
 		return 0;
 	}
 	if (!object_sound(&info) ||

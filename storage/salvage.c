@@ -321,6 +321,31 @@ pause_ms(struct salvage *s, long ms)
 }
 
 static int
+read_packs(
+    struct salvage *s, const struct salvage_ids *packs, uint64_t *objects)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < packs->count && !err; i++)
+		err = rescue_pack(s->store, s, packs->ids[i], objects);
+	while (!err && writer_flush(s->store) != 0)
+		if (!pause_ms(s, 500))
+			err = LARDER_CLOSED;
+	return err;
+}
+
+static bool
+any_removed(struct salvage *s)
+{
+	bool any;
+
+	pthread_mutex_lock(&s->lock);
+	any = s->removed_count > 0;
+	pthread_mutex_unlock(&s->lock);
+	return any;
+}
+
+static int
 fill(struct salvage *s)
 {
 	struct store *store = s->store;
@@ -328,14 +353,15 @@ fill(struct salvage *s)
 	uint64_t objects = 0;
 	int err = salvage_list(store, "packs", &packs);
 
-	for (size_t i = 0; i < packs.count && !err; i++)
-		err = rescue_pack(store, s, packs.ids[i], &objects);
+	if (!err)
+		err = read_packs(s, &packs, &objects);
+	/* What was removed right after it was found never was in the catalog,
+	 * and so its records are still there. */
+	if (!err && any_removed(s))
+		err = read_packs(s, &packs, &objects);
 	free(packs.ids);
 	if (err)
 		return err;
-	while ((err = writer_flush(store)) != 0)
-		if (!pause_ms(s, 500))
-			return err;
 	store_report(store, "the catalog is made anew: %llu objects",
 	    (unsigned long long)objects);
 	err = disk_unlink(store->dir, CATALOG_REBUILD);
@@ -487,6 +513,7 @@ salvage_replace(struct store *store)
 	err = replace(store);
 	pthread_mutex_lock(&s->lock);
 	if (!err) {
+		store_count(&store->remakes, 1);
 		s->lost = s->busy = true;
 		pthread_cond_broadcast(&s->changed);
 	}

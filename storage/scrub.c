@@ -6,13 +6,20 @@
  * in between, so that a walk of hours pins nothing; a batch goes on behind the
  * key where the last one ended.
  */
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "internal.h"
+#include "larder/clock.h"
 
 /* Removals that may wait in memory before a walk waits for them. */
 #define DIRTY_MAX 16384u
+
+/* Bytes a second that a daemon reads to verify. */
+#define VERIFY_RATE (64u * 1024 * 1024)
+/* What cannot be written so long does not become a catalog. */
+#define REMAKE_MS   30000
 
 typedef int object_visit_fn(void *arg, struct hash hash, struct object *o);
 
@@ -32,10 +39,30 @@ visit_image(
 	return result;
 }
 
+/* A damaged catalog is replaced, and filled again, before who walks it goes on.
+ * stop: may be NULL. */
+static int
+await_catalog(struct store *store, const _Atomic bool *stop)
+{
+	int64_t until = clock_mono_ms() + REMAKE_MS;
+
+	writer_nudge(store);
+	while (catalog_damaged(store->catalog)) {
+		if (stop && *stop)
+			return LARDER_CLOSED;
+		if (clock_mono_ms() > until)
+			return LARDER_DAMAGED;
+		poll(NULL, 0, 10);
+	}
+	salvage_wait(store);
+	return 0;
+}
+
 static int
 walk(
     struct store *store, struct bytes prefix, object_visit_fn *visit, void *arg)
 {
+	uint64_t remakes = store->remakes;
 	struct catalog_walk walk = {.count = 1};
 	struct catalog_reader *r;
 	int result = 0;
@@ -49,6 +76,11 @@ walk(
 			break;
 		result = catalog_urls(r, prefix, &walk);
 		store_return(store, &r);
+		if (result == LARDER_DAMAGED && store->remakes < remakes + 2) {
+			walk.count = 1;
+			result = await_catalog(store, NULL);
+			continue;
+		}
 		for (unsigned i = 0; i < walk.count && !result; i++)
 			/* The index may have cut a long prefix. */
 			if (bytes_starts(walk.keys[i], prefix))
@@ -69,6 +101,8 @@ struct walker {
 	struct store_removed removed;
 	struct store_damage damage;
 	struct frame_coder coder;
+	const _Atomic bool *stop;
+	int64_t since; /* monotonic ms: when verifying began */
 };
 
 /* Another thread may be placing the object: its shard's lock is what the
@@ -223,6 +257,24 @@ store_gc(struct store *store, struct store_removed *out)
 	return err;
 }
 
+/* A daemon has others to serve. False: it is to stop. */
+static bool
+pace(struct walker *w)
+{
+	int64_t due;
+
+	if (!w->store->offline)
+		for (;;) {
+			due = w->since + (int64_t)(w->damage.bytes_read /
+						   (VERIFY_RATE / 1000));
+			due -= clock_mono_ms();
+			if (due <= 0 || (w->stop && *w->stop))
+				break;
+			poll(NULL, 0, due < 100 ? (int)due : 100);
+		}
+	return !w->stop || !*w->stop;
+}
+
 static int
 on_verify(void *arg, struct hash hash, struct object *o)
 {
@@ -231,6 +283,8 @@ on_verify(void *arg, struct hash hash, struct object *o)
 	uint64_t n = 0;
 	int err = LARDER_ABSENT;
 
+	if (!pace(w))
+		return LARDER_CLOSED;
 	/* What moved meanwhile is looked for again. */
 	for (unsigned i = 0; i < 3 && err; i++) {
 		struct object_info info = info_of(w->store, hash, o);
@@ -252,15 +306,52 @@ on_verify(void *arg, struct hash hash, struct object *o)
 }
 
 int
-store_verify(struct store *store, store_visit_fn *visit, void *arg,
-    struct store_damage *out)
+store_verify_until(struct store *store, store_visit_fn *visit, void *arg,
+    const _Atomic bool *stop, struct store_damage *out)
 {
-	struct walker w = {.store = store, .visit = visit, .arg = arg};
+	struct walker w = {.store = store,
+	    .visit = visit,
+	    .arg = arg,
+	    .stop = stop,
+	    .since = clock_mono_ms()};
+	struct store_item item = {
+	    .record.key = BYTES("the catalog, made anew")};
 	struct bytes all = {NULL, 0};
-	int result = walk(store, all, on_verify, &w);
+	uint64_t unreadable, remakes;
+	int result;
 
+	salvage_wait(store);
+	unreadable = store->unreadable;
+	remakes = store->remakes;
+	result = catalog_check(store->catalog);
+	if (result == LARDER_DAMAGED) {
+		catalog_condemn(store->catalog);
+		result = await_catalog(store, stop);
+	}
+	if (!result)
+		result = pace(&w) ? walk(store, all, on_verify, &w)
+				  : LARDER_CLOSED;
+	/* Records of the catalog whose sums were wrong: what they said is in
+	 * the packs as well. */
+	if (!result && store->unreadable != unreadable &&
+	    store->remakes == remakes) {
+		catalog_condemn(store->catalog);
+		result = await_catalog(store, stop);
+	}
+	if (store->remakes != remakes) {
+		w.damage.damaged++;
+		if (!result && visit)
+			result = visit(arg, &item);
+	}
 	writer_flush(store);
 	frame_release(&w.coder);
 	*out = w.damage;
 	return result;
+}
+
+int
+store_verify(struct store *store, store_visit_fn *visit, void *arg,
+    struct store_damage *out)
+{
+	return store_verify_until(store, visit, arg, NULL, out);
 }

@@ -274,11 +274,164 @@ test_cut(void **state)
 	fixture_free(f);
 }
 
+/* ---- everything at once -------------------------------------------------- */
+
+#define STORERS 6u
+#define CROWD	(40ull * MIB)
+
+struct storer {
+	struct fixture *f;
+	pthread_t thread;
+	_Atomic bool *stop, *lull;
+	unsigned number, stored;
+};
+
+/* What there is no room for passes by, and has nobody here to read it. */
+static bool
+put_if_room(
+    struct fixture *f, const char *key, uint64_t seed, size_t n, bool announce)
+{
+	struct blob *blob =
+	    create(f, key, "", key, announce ? n : STORE_UNKNOWN);
+	char *body = malloc(n);
+	struct bell bell = {0};
+	bool passes = false;
+	size_t at = 0;
+
+	fill(body, n, seed, 0);
+	blob_set_producer(blob, on_wake, &bell);
+	while (at < n && !passes) {
+		at += blob_append(blob, body + at, n - at);
+		passes = blob_is_window(blob);
+		if (at < n && !passes)
+			bell_wait(&bell);
+	}
+	blob_set_producer(blob, NULL, NULL);
+	if (passes)
+		blob_abort(blob, LARDER_CLOSED);
+	else
+		assert_int_equal(blob_commit(blob), 0);
+	blob_unref(&blob);
+	free(body);
+	return !passes;
+}
+
+/* Large ones, of a length that is known or not; half of them can be pressed. */
+static void *
+store_on(void *arg)
+{
+	struct storer *s = arg;
+	static const unsigned sizes[] = {300, 700, 3000, 1500, 40, 6000};
+	char key[64];
+
+	for (unsigned i = 0; !*s->stop; i++) {
+		uint64_t seed = s->number * 1000 + i;
+		size_t n = sizes[(i + s->number) % ARRAY_SIZE(sizes)] * 1024;
+
+		while (*s->lull && !*s->stop)
+			poll(NULL, 0, 10);
+		snprintf(key, sizeof(key), "%u/%u", s->number, i);
+		s->stored += put_if_room(
+		    s->f, key, i % 2 ? seed | TEXT : seed, n, i % 3);
+	}
+	return NULL;
+}
+
+static int
+every_third(void *arg, const struct store_item *item)
+{
+	unsigned *seen = arg;
+
+	(void)item;
+	return ++*seen % 3 == 0;
+}
+
+static unsigned
+count_pressed(struct fixture *f)
+{
+	unsigned n = 0;
+	char key[64], where[128];
+
+	for (unsigned s = 0; s < STORERS; s++)
+		for (unsigned i = 0; i < 2000; i++) {
+			struct store_found found;
+
+			snprintf(key, sizeof(key), "%u/%u", s, i);
+			arena_reset(&f->arena);
+			if (store_find(f->view, bytes_str(key), &f->arena,
+				&found) == 0 &&
+			    store_where(f->store, bytes_str(key),
+				found.records[0].id, where,
+				sizeof(where)) == 0)
+				n += strstr(where, "frames") != NULL;
+			store_view_turn(f->view);
+		}
+	return n;
+}
+
+/* Many large ones in flight while it presses, purges and evicts. */
+static void
+test_crowd(void **state)
+{
+	struct fixture *f = fixture_new(CROWD, MIB);
+	struct watch w = {f->path, false, 0};
+	struct storer storers[STORERS];
+	struct store_removed removed;
+	struct store_stats stats;
+	_Atomic bool stop = false, lull = false;
+	unsigned stored = 0, seen = 0, pressed = 0;
+	int64_t until;
+	pthread_t thread;
+
+	(void)state;
+	fixture_shut(f);
+	f->options.rest = -1;
+	fixture_open(f);
+	pthread_create(&thread, NULL, watch_du, &w);
+	for (unsigned i = 0; i < STORERS; i++) {
+		storers[i] = (struct storer){f, 0, &stop, &lull, i, 0};
+		pthread_create(&storers[i].thread, NULL, store_on, &storers[i]);
+	}
+	for (unsigned round = 0; round < 3; round++) {
+		struct bytes all = {NULL, 0};
+
+		poll(NULL, 0, 1000);
+		store_remove_matching(
+		    f->store, all, every_third, &seen, false, &removed);
+		/* The presser lets others go first, and begins at idle. */
+		lull = true;
+		until = clock_mono_ms() + 20000;
+		while (!count_pressed(f) && clock_mono_ms() < until)
+			poll(NULL, 0, 50);
+		pressed += count_pressed(f);
+		lull = false;
+	}
+	stop = true;
+	for (unsigned i = 0; i < STORERS; i++) {
+		pthread_join(storers[i].thread, NULL);
+		stored += storers[i].stored;
+	}
+	store_flush(f->store);
+	w.stop = true;
+	pthread_join(thread, NULL);
+	store_stats(f->store, &stats);
+	print_message("%u stored, %llu evicted, %llu removed, %u seen pressed; "
+		      "at most %llu of %llu bytes\n",
+	    stored, (unsigned long long)stats.evicted,
+	    (unsigned long long)stats.removed, pressed,
+	    (unsigned long long)w.most, CROWD);
+	assert_true(w.most <= CROWD);
+	assert_true(w.most > CROWD / 2);
+	assert_true(stats.evicted > 0 && stats.removed > 0 && pressed > 0);
+	fixture_free(f);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_hard),
+	    cmocka_unit_test(test_crowd),
 	    cmocka_unit_test(test_second_chance),
 	    cmocka_unit_test(test_pinned),
 	    cmocka_unit_test(test_cut),

@@ -279,6 +279,58 @@ test_interrupted(void **state)
 	fixture_free(f);
 }
 
+static int
+on_damage(void *arg, const struct store_item *item)
+{
+	snprintf(arg, 64, "%.*s", BYTES_FMT(item->record.key));
+	return 0;
+}
+
+/* What a look-up would only have missed is found by who verifies, and mended:
+ * the object is in its pack. */
+static void
+test_verified(void **state)
+{
+	struct fixture *f = fixture_new(64 * MIB, 0);
+	struct store_stats stats;
+	struct store_damage damage;
+	char buf[65536], word[64] = "", *path = path_of(f, CATALOG), *hit;
+	_Atomic bool stop = true;
+	int fd;
+
+	(void)state;
+	stock(f);
+	store_stats(f->store, &stats);
+	fixture_reopen(f);
+	/* A byte of a key that stands in a value, and so far in no page's
+	 * order. */
+	fd = open(path, O_RDWR);
+	for (off_t at = 8192;; at += sizeof(buf) - 64) {
+		ssize_t n = pread(fd, buf, sizeof(buf), at);
+
+		assert_true(n > 64);
+		hit = memmem(buf, (size_t)n, "new meta", 8);
+		if (!hit)
+			continue;
+		for (; hit; hit = memmem(hit + 1,
+				(size_t)(buf + n - hit - 1), "new meta", 8))
+			assert_int_equal(
+			    pwrite(fd, "old", 3, at + (hit - buf)), 3);
+		if (n < (ssize_t)sizeof(buf))
+			break;
+	}
+	close(fd);
+	assert_int_equal(store_verify_until(
+			     f->store, on_damage, word, &stop, &damage),
+	    LARDER_CLOSED);
+	assert_int_equal(
+	    store_verify(f->store, on_damage, word, &damage), 0);
+	assert_true(damage.damaged >= 1);
+	assert_string_equal(word, "the catalog, made anew");
+	same_as(f, &stats);
+	fixture_free(f);
+}
+
 /* ---- space that nothing knows ---------------------------------------------
  */
 
@@ -402,6 +454,7 @@ main(void)
 	    cmocka_unit_test(test_damaged),
 	    cmocka_unit_test(test_under_way),
 	    cmocka_unit_test(test_interrupted),
+	    cmocka_unit_test(test_verified),
 	    cmocka_unit_test(test_swept),
 	    cmocka_unit_test(test_any_bit),
 	};
