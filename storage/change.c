@@ -36,7 +36,7 @@ unplaced(const struct image *image)
 		if (body || o->move)
 			n += o->info.body_size +
 			     object_place_size(&o->info.body);
-		if (body || o->head)
+		if (body || o->head || o->pressed)
 			n += o->info.head_size + o->cost;
 	}
 	return n;

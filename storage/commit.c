@@ -67,6 +67,45 @@ commit_punch_again(struct store *store)
 	catalog_reader_rest(r);
 }
 
+int
+commit_sync_holes(struct store *store)
+{
+	struct writer *w = &store->writer;
+	int err = 0;
+
+	if (w->punched_count > WRITER_PUNCHED)
+		err = disk_sync_all(store->dir);
+	for (unsigned i = 0; i < w->punched_count && !err; i++) {
+		struct place place = {
+		    .kind = PLACE_PACK, .container = w->punched[i]};
+		struct file *file;
+
+		if (w->punched_count > WRITER_PUNCHED ||
+		    file_open(&store->files, &place, 0, &file) != 0)
+			continue;
+		err = disk_sync(file->fd);
+		file_unref(&store->files, &file);
+	}
+	if (!err)
+		w->punched_count = 0;
+	return err;
+}
+
+static void
+note_punched(struct writer *w, uint64_t container)
+{
+	if (w->punched_count > WRITER_PUNCHED)
+		return;
+	for (unsigned i = 0; i < w->punched_count; i++)
+		if (w->punched[i] == container)
+			return;
+	if (w->punched_count < WRITER_PUNCHED)
+		w->punched[w->punched_count] = container;
+	w->punched_count++;
+}
+
+/* All of it reads as zeros, so that who looks through the pack does not take
+ * for an object what is none any more; and whole blocks are given back. */
 static void
 punch(struct commit *c, const struct region *r)
 {
@@ -74,13 +113,14 @@ punch(struct commit *c, const struct region *r)
 	struct place place = {.kind = PLACE_PACK, .container = r->container};
 	struct file *file;
 
-	if (!r->n || commit_touch(c, r->container, PLACE_PACK)->doomed ||
+	if (commit_touch(c, r->container, PLACE_PACK)->doomed ||
 	    file_open(&store->files, &place, 0, &file) != 0)
 		return;
 	/* What could not be given back stays counted until the next start. */
 	if (disk_punch(file->fd, r->offset, r->n) == 0)
-		budget_give(&store->budget, r->n);
+		budget_give(&store->budget, r->whole);
 	file_unref(&store->files, &file);
+	note_punched(&store->writer, r->container);
 }
 
 void

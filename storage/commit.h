@@ -8,7 +8,7 @@
 
 #include "internal.h"
 
-/* A region to be punched, as the catalog keeps it. */
+/* A region to be punched, as the catalog keeps it: container, offset, n. */
 #define HOLE_SIZE 24u
 
 struct item {
@@ -31,8 +31,10 @@ struct touched {
 	struct object_container old, now;
 };
 
+/* Bytes of a pack that nothing names any more. */
 struct region {
 	uint64_t container, offset, n;
+	uint64_t whole; /* of these, in blocks that lie in it */
 };
 
 struct commit {
@@ -56,6 +58,9 @@ struct touched *commit_touch(
 bool commit_ready(struct item *item);
 /* Appends what has to be, and says where all of it is. 0 or an error. */
 int commit_place(struct commit *c, struct item *item);
+
+/* What was punched stays so. 0 or an error. */
+int commit_sync_holes(struct store *store);
 
 /* transact.c: 0, or an error, and then nothing happened. */
 int commit_transact(struct commit *c);

@@ -75,9 +75,10 @@ press(struct writer *w, size_t n, struct place *self)
 	return pressed ? w->pressed : w->raw;
 }
 
-/* A payload as it is, out of its old place. */
+/* One of an object's two payloads as it is, out of its old place. */
 static int
-carry(struct commit *c, struct object *o, struct place *place, bool head)
+carry(struct commit *c, struct object *o, struct place *head,
+    struct place *body, struct place *place)
 {
 	struct store *store = c->store;
 	struct place self = *place;
@@ -97,8 +98,8 @@ carry(struct commit *c, struct object *o, struct place *place, bool head)
 	if (err)
 		return err;
 	self.kind = PLACE_SELF;
-	err = append(c, o, head ? &self : &o->info.head,
-	    head ? &o->info.body : &self, &self, raw);
+	err = append(c, o, place == head ? &self : head,
+	    place == body ? &self : body, &self, raw);
 	if (!err)
 		*place = self;
 	return err;
@@ -165,7 +166,7 @@ place_object(struct commit *c, struct object *o, struct place *places)
 		return put_head(c, o, head, body);
 	}
 	if (o->move && body->kind == PLACE_PACK && body->container == o->move)
-		err = carry(c, o, body, false);
+		err = carry(c, o, head, body, body);
 	if (err)
 		return err;
 	if (o->pressed) {
@@ -177,8 +178,12 @@ place_object(struct commit *c, struct object *o, struct place *places)
 	}
 	if (o->head)
 		return put_head(c, o, head, body);
+	/* The newest record of an object says where all of it lies, so that
+	 * a lost catalog can be made anew. */
+	if (o->pressed)
+		return carry(c, o, head, body, head);
 	if (o->move && head->kind == PLACE_PACK && head->container == o->move)
-		err = carry(c, o, head, true);
+		err = carry(c, o, head, body, head);
 	return err;
 }
 

@@ -59,7 +59,7 @@ only_in(struct commit *c, struct hash hash, const struct place *p,
 		c->regions = commit_grow(c->regions, c->region_count,
 		    &c->region_room, sizeof(*c->regions));
 		c->regions[c->region_count++] = (struct region){
-		    p->container, p->offset, object_place_size(p)};
+		    p->container, p->offset, object_place_size(p), 0};
 	}
 	if (has_container(other, p->container))
 		return 0;
@@ -144,7 +144,7 @@ by_offset(const void *pa, const void *pb)
 	return a->offset < b->offset ? -1 : a->offset > b->offset;
 }
 
-/* Neighbours become one, and each is cut to the blocks that lie in it. */
+/* Neighbours become one; the blocks that lie in it are what it gives back. */
 static void
 merge_regions(struct commit *c)
 {
@@ -168,8 +168,7 @@ merge_regions(struct commit *c)
 		uint64_t from = disk_round(r->offset);
 		uint64_t to = (r->offset + r->n) / DISK_BLOCK * DISK_BLOCK;
 
-		r->offset = from;
-		r->n = to > from ? to - from : 0;
+		r->whole = to > from ? to - from : 0;
 	}
 }
 
@@ -180,7 +179,7 @@ punched(const struct commit *c, uint64_t container)
 
 	for (unsigned i = 0; i < c->region_count; i++)
 		if (c->regions[i].container == container)
-			n += c->regions[i].n;
+			n += c->regions[i].whole;
 	return n;
 }
 
@@ -283,7 +282,8 @@ write_states(struct store *store)
 
 /* They count as given back by this transaction, but are punched after it: the
  * next start does it for who is killed in between. A pack is never written
- * twice in one place, so that to punch again does no harm. */
+ * twice in one place, so that to punch again does no harm. What the list had
+ * before is forgotten with this, and so must be durable. */
 static int
 write_holes(struct commit *c)
 {
@@ -293,14 +293,15 @@ write_holes(struct commit *c)
 
 	if (!c->region_count)
 		return 0;
+	err = commit_sync_holes(c->store);
+	if (err)
+		return err;
 	buf = malloc(c->region_count * HOLE_SIZE);
 	if (!buf)
 		return LARDER_NOMEM;
 	for (unsigned i = 0; i < c->region_count; i++) {
 		const struct region *r = &c->regions[i];
 
-		if (!r->n)
-			continue;
 		object_put64(buf + n, r->container);
 		object_put64(buf + n + 8, r->offset);
 		object_put64(buf + n + 16, r->n);
@@ -354,15 +355,18 @@ commit_transact(struct commit *c)
 		err = write_holes(c);
 	if (!err)
 		err = catalog_put_totals(store->catalog, &w->totals);
-	if (!err)
-		/* A file made since the last time has a name that lasts. */
-		err = disk_sync_folder(store->dir, "tmp");
 	if (err) {
 		catalog_abort(store->catalog);
 		return err;
 	}
 	condemn(c, false);
-	err = catalog_commit(store->catalog);
+	/* A file made since the last time has a name that lasts, and what is
+	 * condemned does not come back under its old one. */
+	err = disk_sync_folder(store->dir, "tmp");
+	if (err)
+		catalog_abort(store->catalog);
+	else
+		err = catalog_commit(store->catalog);
 	if (err)
 		condemn(c, true);
 	return err;

@@ -17,6 +17,9 @@
 /* And no longer once so much waits with it. */
 #define WRITER_WINDOW_BYTES (4u * 1024 * 1024)
 
+/* Packs that are synced one by one; where there are more, everything is. */
+#define WRITER_PUNCHED	    8u
+
 struct blob;
 struct file;
 struct store;
@@ -57,6 +60,10 @@ struct writer {
 	uint64_t catalog_taken;	  /* of the budget, for the catalog's file */
 	uint64_t grant;		  /* of the budget, taken for the group */
 	bool evicting;		  /* may take the last of the budget */
+	/* Packs with holes that may not last yet; one more than there is room
+	 * for: too many to say which. */
+	uint64_t punched[WRITER_PUNCHED];
+	unsigned punched_count;
 	uint64_t scan;		  /* where in the queue eviction goes on */
 	int64_t complained;	  /* when, monotonic ms */
 	struct list states_taken; /* of `states`, in the commit now */
