@@ -307,25 +307,37 @@ catalog_get_holes(struct catalog_reader *r, struct bytes *out)
 	return ask(r, STATE, "holes", 5, out);
 }
 
-#define TOTALS 7u
+/* Before there were two queues the last two were missing. */
+#define TOTALS	   9u
+#define TOTALS_OLD 7u
 
 int
 catalog_get_totals(struct catalog_reader *r, struct catalog_totals *out)
 {
-	uint64_t v[TOTALS];
+	uint64_t v[TOTALS] = {0};
 	struct bytes value = {NULL, 0};
 	int err = ask(r, STATE, "totals", 6, &value);
 
 	if (err)
 		return err;
-	if (value.n != 8 + 8 * TOTALS ||
+	if ((value.n != 8 + 8 * TOTALS && value.n != 8 + 8 * TOTALS_OLD) ||
 	    object_get64(value.p) !=
-		object_sum(value.p + 8, 8 * TOTALS, OBJECT_FORMAT))
+		object_sum(value.p + 8, value.n - 8, OBJECT_FORMAT))
 		return LARDER_DAMAGED;
-	for (unsigned i = 0; i < TOTALS; i++)
+	for (unsigned i = 0; i < value.n / 8 - 1; i++)
 		v[i] = object_get64(value.p + 8 + 8 * i);
-	*out =
-	    (struct catalog_totals){v[0], v[1], v[2], v[3], v[4], v[5], v[6]};
+	/* All of it stood in one queue then. */
+	if (value.n == 8 + 8 * TOTALS_OLD)
+		v[8] = v[6];
+	*out = (struct catalog_totals){.next_id = v[0],
+	    .next_queue = v[1],
+	    .pack = v[2],
+	    .main_pack = v[7],
+	    .objects = v[3],
+	    .body_bytes = v[4],
+	    .stored_bytes = v[5],
+	    .disk = v[6],
+	    .small = v[8]};
 	return 0;
 }
 
@@ -610,7 +622,8 @@ int
 catalog_put_totals(struct catalog *c, const struct catalog_totals *t)
 {
 	const uint64_t v[TOTALS] = {t->next_id, t->next_queue, t->pack,
-	    t->objects, t->body_bytes, t->stored_bytes, t->disk};
+	    t->objects, t->body_bytes, t->stored_bytes, t->disk, t->main_pack,
+	    t->small};
 	char buf[8 + 8 * TOTALS];
 
 	for (unsigned i = 0; i < TOTALS; i++)

@@ -11,6 +11,7 @@
 #include "memory.h"
 #include "pool.h"
 #include "press.h"
+#include "sketch.h"
 #include "writer.h"
 
 #define STORE_SECRET	    192u
@@ -43,6 +44,7 @@ struct store {
 	/* As of what is found, committed or not. */
 	_Atomic uint64_t objects, body_bytes, stored_bytes;
 	_Atomic uint64_t evicted, evicted_bytes, removed, damaged, no_room;
+	_Atomic uint64_t written, rewritten; /* bytes: new, of survivors */
 	_Atomic uint64_t commits;
 	_Atomic int64_t no_room_said; /* clock_mono_ms(): once a while */
 	uint64_t errors_before;

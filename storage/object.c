@@ -5,6 +5,7 @@
  * The folder
  *   larder.store   superblock, text: "larder store, format N\n", secret
  *   lock           held by the process that uses it
+ *   sketch         what was asked for how often, see sketch.c; may be missing
  *   catalog.mdb    LMDB, see catalog.c
  *   packs/ID       pack: records one after another, holes where some were
  *   blobs/xx/ID    one body each; xx: the last two digits of ID

@@ -28,15 +28,21 @@
 #include "squeeze.h"
 
 /* Containers that are looked at in one go, and the pause behind it. */
-#define BATCH	 64u
-#define PAUSE_MS 20
+#define BATCH	   64u
+#define PAUSE_MS   20
 /* Between two walks. */
-#define WALK_MAX 15000
-/* More uses than that, and it stays raw: it goes out by sendfile(). */
-#define USES	 3u
+#define WALK_MAX   15000
+/* More uses than that, the first one counted, and it stays raw: it goes out by
+ * sendfile(). */
+#define USES	   4u
+/* Where others must go for every byte that it takes, only what is asked for
+ * all the time does, and what rests does not rest for long. */
+#define USES_FULL  (SKETCH_TOP - 2)
+#define AFTER_FULL 4u
+#define WALK_FULL  1000
 /* Bodies that are not worth a look any more: a bit an id, round and round. An
  * id that has an older one's bit only stays raw. */
-#define MARKS	 (1u << 23)
+#define MARKS	   (1u << 23)
 
 struct presser {
 	struct store *store;
@@ -217,20 +223,32 @@ press_one(struct presser *p, struct press_task *t)
 
 /* ---- looking for one ----------------------------------------------------- */
 
+/* Is the store at its budget, so that something is evicted all the time? */
+static bool
+is_full(const struct presser *p)
+{
+	const struct budget *b = &p->store->budget;
+
+	return budget_usable(b) < 2 * budget_margin(b);
+}
+
 /* Is it time? Says also what need not be looked at again. */
 static bool
 rests(struct presser *p, struct hash hash, const struct object_info *info)
 {
 	int64_t now = clock_wall_ms() / 1000;
+	bool full = is_full(p);
+	unsigned after = full && p->after > AFTER_FULL ? AFTER_FULL : p->after;
 
 	if (info->body.encoding != ENCODING_RAW) {
 		mark(p, info->body.container);
 		return false;
 	}
 	/* Nor is it worth a sample where there would be no room. */
-	return now - info->stored_at >= p->after &&
+	return now - info->stored_at >= after &&
 	       budget_usable(&p->store->budget) >= info->body.raw / 8 &&
-	       sketch_count(p->store->sketch, hash.lo) <= USES;
+	       sketch_count(p->store->sketch, hash.lo) <=
+		   (full ? USES_FULL : USES);
 }
 
 static bool
@@ -325,7 +343,8 @@ run(void *arg)
 			wait_ms(p, PAUSE_MS);
 		} else {
 			p->at = 0;
-			wait_ms(p, rest);
+			wait_ms(p,
+			    is_full(p) && rest > WALK_FULL ? WALK_FULL : rest);
 		}
 	}
 	return NULL;

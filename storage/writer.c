@@ -202,13 +202,17 @@ resume_stalled(struct store *store)
 }
 
 static void
-round_once(struct store *store)
+round_once(struct store *store, bool gc)
 {
 	make_room(store);
 	resume_stalled(store);
 	commit_group(store);
 	budget_give(&store->budget, store->writer.grant);
 	store->writer.grant = 0;
+	if (gc)
+		merge_all(store);
+	else
+		merge_one(store);
 }
 
 /* ---- the loop ------------------------------------------------------------ */
@@ -220,7 +224,7 @@ until_due(struct store *store)
 	struct writer *w = &store->writer;
 	int64_t now = clock_mono_ms(), wait = 1000;
 
-	if (!list_empty(&w->stalled) || w->gc_wanted)
+	if (!list_empty(&w->stalled) || w->gc_wanted || w->sparse_count)
 		return 0;
 	if (!list_empty(&w->dirty)) {
 		const struct entry *first =
@@ -274,6 +278,7 @@ run(void *arg)
 	while (!all_done(w) && failures < 8) {
 		int64_t wait = until_due(store);
 		uint64_t before;
+		bool gc;
 
 		/* A daemon that evicts ahead need not be asked to. */
 		if (wait) {
@@ -284,8 +289,9 @@ run(void *arg)
 				continue;
 		}
 		before = w->dirty_count;
+		gc = w->gc_wanted > 0;
 		pthread_mutex_unlock(&w->lock);
-		round_once(store);
+		round_once(store, gc);
 		pthread_mutex_lock(&w->lock);
 		w->rounds++;
 		w->gc_wanted -= w->gc_wanted > 0;
@@ -302,35 +308,6 @@ run(void *arg)
 }
 
 /* ---- life ---------------------------------------------------------------- */
-
-/* The pack goes on where the catalog says; what lies behind is of a group
- * that was not committed. */
-static int
-resume_pack(struct store *store)
-{
-	struct writer *w = &store->writer;
-	struct place place = {.kind = PLACE_PACK, .container = w->totals.pack};
-	struct object_container c;
-	int err;
-
-	if (!w->totals.pack)
-		return 0;
-	err = catalog_get_container(w->reader, w->totals.pack, &c);
-	catalog_reader_rest(w->reader);
-	if (!err)
-		err = file_open(&store->files, &place, 0, &w->pack);
-	if (!err)
-		err = disk_truncate(w->pack->fd, c.end);
-	if (err) {
-		/* Without it a new one is begun. */
-		file_unref(&store->files, &w->pack);
-		w->totals.pack = 0;
-		return err == LARDER_ABSENT || err == LARDER_DAMAGED ? 0 : err;
-	}
-	w->pack_end = c.end;
-	w->pack_taken = disk_round(c.end);
-	return 0;
-}
 
 void
 writer_prepare(struct store *store)
@@ -370,7 +347,10 @@ writer_init(struct store *store)
 		    (struct catalog_totals){.next_id = 1, .next_queue = 1};
 		err = 0;
 	}
-	return err ? err : resume_pack(store);
+	policy_init(&w->policy, store->budget.size);
+	if (!err)
+		err = pack_resume(store, POLICY_SMALL);
+	return err ? err : pack_resume(store, POLICY_MAIN);
 }
 
 int
@@ -397,12 +377,11 @@ writer_stop(struct store *store)
 		pthread_join(w->thread, NULL);
 		w->running = false;
 	}
-	file_unref(&store->files, &w->pack);
+	pack_release(store);
 	catalog_reader_close(&w->reader);
 	frame_release(&w->coder);
 	free_states(&w->states);
 	free_states(&w->states_taken);
-	free(w->buffer);
 	free(w->raw);
 	free(w->pressed);
 	pthread_mutex_destroy(&w->lock);

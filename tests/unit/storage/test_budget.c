@@ -61,7 +61,9 @@ test_hard(void **state)
 	assert_true(w.most <= 40 * MIB);
 	assert_true(w.most > 25 * MIB);
 	store_stats(f->store, &stats);
-	assert_true(stats.evicted > 500);
+	/* The large ones, in the first place. */
+	assert_true(stats.evicted > 30);
+	assert_true(stats.evicted_bytes > 80ull * MIB);
 	assert_true(stats.disk_used <= 40 * MIB);
 	assert_int_equal(stats.no_room, 0);
 	/* The newest are there. */
@@ -131,7 +133,8 @@ test_second_chance(void **state)
 	}
 	print_message("hot %u of 50, cold %u of 150\n", hot, cold);
 	assert_true(hot >= 48);
-	assert_true(cold < 10);
+	/* Those are not worth less than what is new. */
+	assert_true(cold < 75);
 	fixture_free(f);
 }
 
@@ -200,26 +203,6 @@ test_holes(void **state)
 	fixture_free(f);
 }
 
-static void
-test_sketch(void **state)
-{
-	struct sketch *s = calloc(1, sizeof(*s));
-
-	(void)state;
-	for (uint64_t i = 0; i < 1000; i++)
-		for (uint64_t k = 0; k < i % 4; k++)
-			sketch_add(s, i * 0x9e3779b97f4a7c15u);
-	for (uint64_t i = 0; i < 1000; i++)
-		assert_true(sketch_count(s, i * 0x9e3779b97f4a7c15u) >= i % 4);
-	sketch_spend(s, 3 * 0x9e3779b97f4a7c15u);
-	assert_int_equal(sketch_count(s, 3 * 0x9e3779b97f4a7c15u), 1);
-	/* Ageing: what nobody asks for any more is forgotten. */
-	for (uint64_t i = 0; i < 40ull * SKETCH_WIDTH; i++)
-		sketch_add(s, 12345);
-	assert_int_equal(sketch_count(s, 7 * 0x9e3779b97f4a7c15u), 0);
-	free(s);
-}
-
 /* What goes is counted, each object and its bytes, also when large ones go; and
  * a budget that was cut is reached at once, by no more than has to go. */
 static void
@@ -283,7 +266,6 @@ main(void)
 	    cmocka_unit_test(test_pinned),
 	    cmocka_unit_test(test_cut),
 	    cmocka_unit_test(test_holes),
-	    cmocka_unit_test(test_sketch),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
