@@ -102,5 +102,5 @@ budget_ahead(const struct budget *b)
 uint64_t
 budget_margin(const struct budget *b)
 {
-	return share(b, 64, MIB / 2, 32 * MIB);
+	return share(b, 128, MIB / 2, 32 * MIB);
 }

@@ -38,8 +38,8 @@
 /* Where others must go for every byte that it takes, only what is asked for
  * all the time does, and what rests does not rest for long. */
 #define USES_FULL  (SKETCH_TOP - 2)
-#define AFTER_FULL 4u
-#define WALK_FULL  1000
+#define AFTER_FULL 2u
+#define WALK_FULL  300
 /* Bodies that are not worth a look any more: a bit an id, round and round. An
  * id that has an older one's bit only stays raw. */
 #define MARKS	   (1u << 23)
