@@ -96,7 +96,7 @@ budget_pack(const struct budget *b)
 uint64_t
 budget_ahead(const struct budget *b)
 {
-	return share(b, 64, MIB, 16 * MIB);
+	return share(b, 128, MIB, 16 * MIB);
 }
 
 uint64_t

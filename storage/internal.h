@@ -37,6 +37,8 @@ struct store {
 	struct pool spillers; /* threads that write large blobs */
 	struct writer writer;
 	struct presser *presser; /* NULL: there is none */
+	/* Bytes that the presser needs free, to give back more. */
+	_Atomic uint64_t press_wants;
 	struct sketch *sketch;
 	_Atomic uint64_t max_object;
 	_Atomic uint64_t next_id;

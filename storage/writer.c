@@ -158,6 +158,13 @@ commit_group(struct store *store)
 	pthread_mutex_unlock(&w->lock);
 }
 
+/* So that who writes need not wait for it. */
+static uint64_t
+keep_free(struct store *store)
+{
+	return budget_margin(&store->budget) + store->press_wants;
+}
+
 /* Room for what waits, and a margin for what comes. The group's part is taken
  * at once: those who write large ones would be quicker. */
 static void
@@ -176,8 +183,7 @@ make_room(struct store *store)
 		bytes =
 		    (bytes > GROUP_BYTES ? GROUP_BYTES : bytes) + GROUP_SLACK;
 	while (room) {
-		room = evict_room(
-		    store, bytes + stalled + budget_margin(&store->budget));
+		room = evict_room(store, bytes + stalled + keep_free(store));
 		if (budget_take(&store->budget, bytes)) {
 			w->grant = bytes;
 			break;
@@ -284,8 +290,7 @@ run(void *arg)
 		if (wait) {
 			wait_ms(w, wait);
 			if (until_due(store) &&
-			    budget_usable(&store->budget) >=
-				budget_margin(&store->budget))
+			    budget_usable(&store->budget) >= keep_free(store))
 				continue;
 		}
 		before = w->dirty_count;
