@@ -90,7 +90,7 @@ budget_last(const struct budget *b)
 uint64_t
 budget_pack(const struct budget *b)
 {
-	return share(b, 64, MIB, 64 * MIB);
+	return share(b, 128, MIB, 64 * MIB);
 }
 
 uint64_t

@@ -20,12 +20,12 @@
 #include "disk.h"
 
 /* The small queue's share: one in so many bytes. */
-#define SMALL	     32u
+#define SMALL	     20u
 /* Of what is judged so much stays: of 20. */
 #define KEEP	     12u
 #define ROUNDS	     3u
 /* A pack stays where it is if of its blocks so much is used then: of 20. */
-#define DENSE 18u
+#define DENSE	     17u
 /* Of each stored byte so much may be written anew: of 20. */
 #define CREDIT	     5u
 /* What is not used up, and what there is to begin with: of the budget. */

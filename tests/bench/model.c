@@ -96,7 +96,7 @@ drop_container(struct model *m, struct container *c)
 static uint64_t
 pack_size(const struct model *m)
 {
-	uint64_t n = m->options.budget / 64;
+	uint64_t n = m->options.budget / 128;
 
 	return n < MIB ? MIB : n > 64 * MIB ? 64 * MIB : n;
 }
