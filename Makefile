@@ -44,7 +44,7 @@ FORMATTED = $(sort $(wildcard include/larder/*.h src/*.c src/*/*.[ch] \
 Q := $(if $(V),,@)
 say = $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),,@printf '  %-5s %s\n' $(1) $(2))
 
-.PHONY: all units
+.PHONY: all units simulate
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -80,6 +80,20 @@ $(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/liblarder.a
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
 
 units: $(UNIT_BINS)
+
+# Of the policy of eviction on a trace: see tests/bench/simulate.c. Its model of
+# the store is what tests/unit/storage/test_policy.c runs traces through.
+MODEL = $(patsubst %,$(B)/tests/bench/%.o,model rivals trace)
+
+$(B)/tests/bench/simulate: $(B)/tests/bench/simulate.o $(MODEL) $(B)/liblarder.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lm
+
+$(B)/tests/unit/storage/test_policy: $(MODEL)
+$(B)/tests/unit/storage/test_policy: LIBS += -lm
+$(B)/tests/unit/storage/test_policy.o: DEFINES += -Itests/bench
+
+simulate: $(B)/tests/bench/simulate
 
 # ---- what it needs ----------------------------------------------------------
 

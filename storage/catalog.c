@@ -508,7 +508,7 @@ catalog_get_holes(struct catalog_reader *r, struct bytes *out)
 	return ask(r, STATE, "holes", 5, out);
 }
 
-#define TOTALS 7u
+#define TOTALS 9u
 
 int
 catalog_get_totals(struct catalog_reader *r, struct catalog_totals *out)
@@ -525,8 +525,15 @@ catalog_get_totals(struct catalog_reader *r, struct catalog_totals *out)
 		return LARDER_DAMAGED;
 	for (unsigned i = 0; i < TOTALS; i++)
 		v[i] = object_get64(value.p + 8 + 8 * i);
-	*out =
-	    (struct catalog_totals){v[0], v[1], v[2], v[3], v[4], v[5], v[6]};
+	*out = (struct catalog_totals){.next_id = v[0],
+	    .next_queue = v[1],
+	    .pack = v[2],
+	    .main_pack = v[7],
+	    .objects = v[3],
+	    .body_bytes = v[4],
+	    .stored_bytes = v[5],
+	    .disk = v[6],
+	    .small = v[8]};
 	return 0;
 }
 
@@ -710,7 +717,8 @@ int
 catalog_put_totals(struct catalog *c, const struct catalog_totals *t)
 {
 	const uint64_t v[TOTALS] = {t->next_id, t->next_queue, t->pack,
-	    t->objects, t->body_bytes, t->stored_bytes, t->disk};
+	    t->objects, t->body_bytes, t->stored_bytes, t->disk, t->main_pack,
+	    t->small};
 	char buf[8 + 8 * TOTALS];
 
 	for (unsigned i = 0; i < TOTALS; i++)

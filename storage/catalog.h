@@ -31,9 +31,11 @@ struct hash {
 
 struct catalog_totals {
 	uint64_t next_id, next_queue;
-	uint64_t pack; /* the container that records are appended to, or 0 */
+	/* The containers that records are appended to, or 0. */
+	uint64_t pack, main_pack;
 	uint64_t objects, body_bytes, stored_bytes;
-	uint64_t disk; /* what all containers take */
+	uint64_t disk;	/* what all containers take */
+	uint64_t small; /* of that, those of the small queue */
 };
 
 /* map: the most it may ever become, in bytes. May block. 0, LARDER_DAMAGED,

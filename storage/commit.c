@@ -125,6 +125,33 @@ punch(struct commit *c, const struct region *r)
 	note_punched(&store->writer, r->container);
 }
 
+/* Blocks that several records shared, of which none is there any more: what
+ * was punched of each left them in use. */
+static void
+punch_blocks(struct commit *c)
+{
+	struct store *store = c->store;
+	const struct commit_extra *x = c->extra;
+	struct place place = {.kind = PLACE_PACK};
+	const struct touched *t;
+	struct file *file;
+	int err = 0;
+
+	if (!x || !x->hole_count)
+		return;
+	t = commit_touch(c, x->holed, PLACE_PACK);
+	place.container = x->holed;
+	if (t->doomed || file_open(&store->files, &place, 0, &file) != 0)
+		return;
+	for (unsigned i = 0; i < x->hole_count && !err; i++)
+		err =
+		    disk_punch(file->fd, x->holes[2 * i], x->holes[2 * i + 1]);
+	if (!err && t->unholed > t->now.size)
+		budget_give(&store->budget, t->unholed - t->now.size);
+	file_unref(&store->files, &file);
+	note_punched(&store->writer, x->holed);
+}
+
 void
 commit_account_catalog(struct store *store)
 {
@@ -169,8 +196,18 @@ after(struct commit *c, struct list *batch)
 	commit_account_catalog(store);
 	store->stored_bytes = store->writer.totals.stored_bytes;
 	store_count(&store->commits, 1);
+	store_count(&store->written, c->stored);
+	store_count(&store->rewritten, c->rewritten);
+	policy_stored(&store->writer.policy, c->stored);
+	policy_rewrote(&store->writer.policy, c->rewritten);
+	sketch_remember(store->sketch, store->objects);
 	for (unsigned i = 0; i < c->count; i++)
 		keep_blobs(&c->items[i]);
+	/* From now on nobody is sent to where what moved was; so who reads
+	 * there and finds that it is gone looks again. */
+	for (unsigned i = 0; i < c->count; i++)
+		memory_clean(store, c->items[i].entry, c->items[i].version,
+		    c->items[i].image, c->items[i].places, batch);
 	for (unsigned i = 0; i < c->touched_count; i++) {
 		struct touched *t = &c->touched[i];
 
@@ -186,9 +223,7 @@ after(struct commit *c, struct list *batch)
 	}
 	for (unsigned i = 0; i < c->region_count; i++)
 		punch(c, &c->regions[i]);
-	for (unsigned i = 0; i < c->count; i++)
-		memory_clean(store, c->items[i].entry, c->items[i].version,
-		    c->items[i].image, c->items[i].places, batch);
+	punch_blocks(c);
 }
 
 static void
@@ -233,9 +268,17 @@ commit_batch(
     struct store *store, struct list *batch, const struct commit_extra *extra)
 {
 	struct commit c = {.store = store, .extra = extra};
+	struct commit_extra whole;
 	struct writer *w = &store->writer;
 	int err = take_items(&c, batch);
 
+	/* What is not ready is still where it was. */
+	if (extra && extra->hole_count && !list_empty(batch)) {
+		whole = *extra;
+		whole.holed = 0;
+		whole.hole_count = 0;
+		c.extra = &whole;
+	}
 	c.before = w->totals;
 	for (unsigned i = 0; i < c.count && !err; i++)
 		err = commit_place(&c, &c.items[i]);
@@ -245,6 +288,7 @@ commit_batch(
 		err = commit_transact(&c);
 	if (err) {
 		c.before.pack = w->totals.pack;
+		c.before.main_pack = w->totals.main_pack;
 		w->totals = c.before;
 		pack_forget(store);
 		for (unsigned i = 0; i < c.count; i++)

@@ -27,7 +27,9 @@ struct touched {
 	uint64_t end;  /* of a pack that was appended to */
 	uint64_t size; /* of a blob that is new */
 	uint64_t heir; /* the container whose place in the queue it takes */
+	enum policy_queue queue; /* of a new one */
 	enum place_kind kind;
+	uint64_t unholed; /* what it would take but for extra->holes */
 	struct object_container old, now;
 };
 
@@ -46,6 +48,8 @@ struct commit {
 	unsigned touched_count, touched_room;
 	struct region *regions;
 	unsigned region_count, region_room;
+	/* Bytes of what is new, and of what was moved. */
+	uint64_t stored, rewritten;
 	struct catalog_totals before;
 };
 /* An array with room for one more: it, or a longer one in its place. */

@@ -12,6 +12,7 @@
 #include "pool.h"
 #include "press.h"
 #include "salvage.h"
+#include "sketch.h"
 #include "writer.h"
 
 #define STORE_SECRET	    192u
@@ -40,6 +41,8 @@ struct store {
 	struct writer writer;
 	struct presser *presser; /* NULL: there is none */
 	struct salvage *salvage;
+	/* Bytes that the presser needs free, to give back more. */
+	_Atomic uint64_t press_wants;
 	struct sketch *sketch;
 	_Atomic uint64_t max_object;
 	_Atomic uint64_t next_id;
@@ -47,6 +50,7 @@ struct store {
 	/* As of what is found, committed or not. */
 	_Atomic uint64_t objects, body_bytes, stored_bytes;
 	_Atomic uint64_t evicted, evicted_bytes, removed, damaged, no_room;
+	_Atomic uint64_t written, rewritten; /* bytes: new, of survivors */
 	_Atomic uint64_t commits;
 	_Atomic uint64_t unreadable;  /* records of the catalog: a wrong sum */
 	_Atomic uint64_t remakes;     /* of the catalog, since it was opened */

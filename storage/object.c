@@ -5,7 +5,11 @@
  * The folder
  *   larder.store   superblock, text: "larder store, format N\n", secret
  *   lock           held by the process that uses it
+ *   sketch         what was asked for how often, see sketch.c; may be missing
  *   catalog.mdb    LMDB, see catalog.c, tree.c, block.c
+ *   catalog.new    its copy, until that takes its place
+ *   catalog.damaged  one that was set aside: larder needs it no more
+ *   catalog.rebuild  empty: the catalog does not know yet all that is stored
  *   packs/ID       pack: records one after another, holes where some were
  *   blobs/xx/ID    one body each; xx: the last two digits of ID
  *   tmp/ID         a pack or blob that the catalog does not name yet, or is

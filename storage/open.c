@@ -26,6 +26,7 @@
 #define SIZE_MIN     (8u * 1024 * 1024)
 /* Address space for the catalog: of some 10^9 objects. */
 #define MAP_MIN	     (256ull << 30)
+#define SKETCH	     "sketch"
 
 /* Says why, in a sentence. */
 static int
@@ -258,6 +259,50 @@ on_folder(void *arg, const char *name)
 	budget_force(&store->budget, DISK_BLOCK);
 }
 
+/* How often what was asked for is only worth something as long as the process
+ * lives, and the next one: so it is written when it ends. What cannot be read,
+ * or is of another budget, is counted anew. */
+static void
+load_sketch(struct store *store)
+{
+	size_t n = sketch_size(store->sketch);
+	char *buf = malloc(n);
+	uint64_t size, allocated;
+	int fd = -1, err = buf ? disk_open(store->dir, SKETCH, O_RDONLY, &fd)
+			       : LARDER_NOMEM;
+
+	if (!err)
+		err = disk_size(fd, &size, &allocated);
+	if (!err && size == n && disk_read(fd, buf, n, 0) == 0)
+		sketch_load(store->sketch, bytes_of(buf, n));
+	disk_close(fd);
+	free(buf);
+}
+
+static void
+save_sketch(struct store *store)
+{
+	size_t n = sketch_size(store->sketch);
+	char *buf = malloc(n);
+	struct iovec iov = {buf, n};
+	int fd = -1, err = LARDER_NOMEM;
+
+	if (buf) {
+		sketch_save(store->sketch, buf);
+		err = disk_open(
+		    store->dir, SKETCH ".new", O_RDWR | O_CREAT | O_TRUNC, &fd);
+	}
+	if (!err)
+		err = disk_write(fd, &iov, 1, 0);
+	disk_close(fd);
+	/* Not synced: what a power cut leaves of it, its sum tells. */
+	if (!err)
+		disk_rename(store->dir, SKETCH ".new", SKETCH);
+	else
+		disk_unlink(store->dir, SKETCH ".new");
+	free(buf);
+}
+
 /* Counts what is there already: by what the catalog says, not by a walk. */
 static void
 take_stock(struct store *store)
@@ -267,6 +312,9 @@ take_stock(struct store *store)
 	/* The folder, four in it, the superblock, the lock, LMDB's lock. */
 	budget_force(&store->budget, 8 * DISK_BLOCK + 128 * 1024);
 	budget_force(&store->budget, t->disk);
+	/* The sketch, and the one that takes its place. */
+	budget_force(
+	    &store->budget, 2 * disk_round(sketch_size(store->sketch)));
 	commit_account_catalog(store);
 	disk_list(store->dir, "blobs", on_folder, store);
 	store->next_id = t->next_id;
@@ -318,7 +366,7 @@ release(struct store *store)
 	pthread_mutex_destroy(&store->spare_lock);
 	disk_close(store->lock);
 	disk_close(store->dir);
-	free(store->sketch);
+	sketch_free(store->sketch);
 	free(store);
 }
 
@@ -337,6 +385,7 @@ open_all(
 	err = open_catalog(store, o, why, n);
 	if (err)
 		return err;
+	load_sketch(store);
 	take_stock(store);
 	return start_threads(store, o, why, n);
 }
@@ -373,7 +422,7 @@ store_open(
 	pool_init(&store->readers);
 	pool_init(&store->spillers);
 	writer_prepare(store);
-	store->sketch = calloc(1, sizeof(*store->sketch));
+	store->sketch = sketch_new(store->budget.size);
 	err = memory_init(&store->memory, o->memory);
 	if (!err)
 		err = salvage_prepare(store);
@@ -398,6 +447,8 @@ store_close(struct store **p)
 		return;
 	/* Large ones that are still being sealed come first. */
 	writer_flush(store);
+	if (!store->offline)
+		save_sketch(store);
 	release(store);
 }
 

@@ -492,12 +492,13 @@ replace(struct store *store)
 	if (err)
 		return err;
 	pack_forget(store);
-	file_unref(&store->files, &w->pack);
+	for (unsigned i = 0; i < POLICY_QUEUES; i++)
+		file_unref(&store->files, &w->packs[i].file);
+	w->sparse_count = 0;
 	count_file(store, CATALOG_ASIDE);
 	budget_give(&store->budget, w->catalog_taken);
 	w->catalog_taken = 0;
 	w->totals = (struct catalog_totals){.next_id = next, .next_queue = 1};
-	w->scan = 0;
 	commit_account_catalog(store);
 	memory_all_dirty(store);
 	return 0;

@@ -329,8 +329,8 @@ store_verify_until(struct store *store, store_visit_fn *visit, void *arg,
 		result = await_catalog(store, stop);
 	}
 	if (!result)
-		result = pace(&w) ? walk(store, all, on_verify, &w)
-				  : LARDER_CLOSED;
+		result =
+		    pace(&w) ? walk(store, all, on_verify, &w) : LARDER_CLOSED;
 	/* Records of the catalog whose sums were wrong: what they said is in
 	 * the packs as well. */
 	if (!result && store->unreadable != unreadable &&

@@ -346,6 +346,8 @@ store_stats(struct store *store, struct store_stats *out)
 	    .memory_hits = store->memory.hits,
 	    .evicted = store->evicted,
 	    .evicted_bytes = store->evicted_bytes,
+	    .written = store->written,
+	    .rewritten = store->rewritten,
 	    .removed = store->removed,
 	    .damaged = store->damaged,
 	    .no_room = store->no_room,

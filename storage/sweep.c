@@ -4,8 +4,9 @@
  *
  * Whatever has a name in packs/ or blobs/ was committed before it got that name
  * (file.c), so that what a newer snapshot does not know was removed, and the
- * rest of it was lost in a crash. The pack that is appended to has more blocks
- * than the catalog says, and is left alone.
+ * rest of it was lost in a crash. The packs that are appended to have more
+ * blocks than the catalog says, and are left alone: one that no snapshot since
+ * has as such is none any more.
  *
  * What always holds: goes slowly, a folder and a container at a time, and pins
  * no snapshot in between.
@@ -216,14 +217,19 @@ static uint64_t
 look_at_pack(struct store *store, uint64_t id)
 {
 	struct object_container c;
+	struct catalog_totals t;
 	struct catalog_reader *r;
 	int err = store_borrow(store, &r);
 
 	if (err)
 		return 0;
 	err = catalog_get_container(r, id, &c);
+	if (!err)
+		err = catalog_get_totals(r, &t);
 	store_return(store, &r);
-	return err ? 0 : sweep_pack(store, id, &c);
+	if (err || id == t.pack || id == t.main_pack)
+		return 0;
+	return sweep_pack(store, id, &c);
 }
 
 static uint64_t
@@ -235,8 +241,7 @@ sweep_packs(struct store *store)
 
 	if (salvage_list(store, "packs", &packs) != 0)
 		return 0;
-	/* The newest may be appended to. */
-	for (size_t i = 0; i + 1 < packs.count && salvage_hold(s); i++) {
+	for (size_t i = 0; i < packs.count && salvage_hold(s); i++) {
 		freed += look_at_pack(store, packs.ids[i]);
 		salvage_let_go(s);
 		if (salvage_ending(s))

@@ -163,6 +163,22 @@ punched(const struct commit *c, uint64_t container)
 	return n;
 }
 
+static uint64_t
+position(struct writer *w, enum policy_queue queue)
+{
+	return w->totals.next_queue++ |
+	       (queue == POLICY_MAIN ? WRITER_MAIN : 0);
+}
+
+static bool
+stays(const struct commit_extra *x, uint64_t id)
+{
+	for (unsigned i = 0; x && i < x->stays; i++)
+		if (x->stay[i] == id)
+			return true;
+	return false;
+}
+
 /* A new one stands at the end, but a body that was only pressed gets no longer
  * life by that. */
 static uint64_t
@@ -172,7 +188,17 @@ queue_for(struct commit *c, const struct touched *t)
 		if (c->touched[i].id == t->heir && c->touched[i].there &&
 		    c->touched[i].doomed)
 			return c->touched[i].old.queue;
-	return c->store->writer.totals.next_queue++;
+	return position(&c->store->writer, t->queue);
+}
+
+/* Packs, once they are closed, are judged as a whole; here one that has lost
+ * much of what was in it is noted. */
+static void
+note_sparse(struct commit *c, const struct touched *t)
+{
+	if (t->kind == PLACE_PACK && t->there && !t->doomed &&
+	    !pack_is_open(c->store, t->id))
+		merge_note(c->store, t->id, &t->now);
 }
 
 /* One that a lost catalog knew: it is as large as its file. */
@@ -198,14 +224,15 @@ update_container(struct commit *c, struct touched *t)
 {
 	struct writer *w = &c->store->writer;
 	uint64_t holes = punched(c, t->id);
-	bool current = w->pack && w->pack->id == t->id;
+	const struct commit_extra *x = c->extra;
+	bool current = pack_is_open(c->store, t->id);
 
 	t->now = t->old;
 	t->now.kind = t->kind;
 	if (!t->there)
 		t->now.queue = queue_for(c, t);
-	if (c->extra && c->extra->requeue == t->id)
-		t->now.queue = w->totals.next_queue++;
+	if (stays(x, t->id))
+		t->now.queue = position(w, POLICY_MAIN);
 	t->now.live = (uint64_t)((int64_t)t->old.live + t->live);
 	if (t->end > t->old.end) {
 		t->now.size += disk_round(t->end) - disk_round(t->old.end);
@@ -216,10 +243,19 @@ update_container(struct commit *c, struct touched *t)
 	if (!t->there && !t->end && !t->size)
 		adopt(c, t);
 	t->doomed = !current && (t->now.live == 0 || t->now.live > INT64_MAX);
-	if (c->extra && c->extra->remove == t->id)
+	if (x && x->remove == t->id)
 		t->doomed = true;
 	if (!t->doomed)
 		t->now.size -= holes < t->now.size ? holes : t->now.size;
+	t->unholed = t->now.size;
+	if (x && x->hole_count && x->holed == t->id && x->left < t->now.size)
+		t->now.size = x->left;
+}
+
+static uint64_t
+in_small(const struct object_container *c)
+{
+	return c->queue < WRITER_MAIN ? c->size : 0;
 }
 
 static int
@@ -260,6 +296,9 @@ write_containers(struct commit *c)
 		    t->there ? &t->old : NULL, t->doomed ? NULL : &t->now);
 		w->totals.disk -= t->old.size;
 		w->totals.disk += t->doomed ? 0 : t->now.size;
+		w->totals.small -= in_small(&t->old);
+		w->totals.small += t->doomed ? 0 : in_small(&t->now);
+		note_sparse(c, t);
 	}
 	return err;
 }
@@ -280,6 +319,15 @@ write_states(struct store *store)
 	return err;
 }
 
+static size_t
+put_hole(char *to, uint64_t container, uint64_t offset, uint64_t n)
+{
+	object_put64(to, container);
+	object_put64(to + 8, offset);
+	object_put64(to + 16, n);
+	return HOLE_SIZE;
+}
+
 /* They count as given back by this transaction, but are punched after it: the
  * next start does it for who is killed in between. A pack is never written
  * twice in one place, so that to punch again does no harm. What the list had
@@ -287,26 +335,28 @@ write_states(struct store *store)
 static int
 write_holes(struct commit *c)
 {
+	const struct commit_extra *x = c->extra;
+	unsigned blocks = x ? x->hole_count : 0;
 	size_t n = 0;
 	char *buf;
 	int err;
 
-	if (!c->region_count)
+	if (!c->region_count && !blocks)
 		return 0;
 	err = commit_sync_holes(c->store);
 	if (err)
 		return err;
-	buf = malloc(c->region_count * HOLE_SIZE);
+	buf = malloc((c->region_count + blocks) * HOLE_SIZE);
 	if (!buf)
 		return LARDER_NOMEM;
 	for (unsigned i = 0; i < c->region_count; i++) {
 		const struct region *r = &c->regions[i];
 
-		object_put64(buf + n, r->container);
-		object_put64(buf + n + 8, r->offset);
-		object_put64(buf + n + 16, r->n);
-		n += HOLE_SIZE;
+		n += put_hole(buf + n, r->container, r->offset, r->n);
 	}
+	for (unsigned i = 0; i < blocks; i++)
+		n += put_hole(
+		    buf + n, x->holed, x->holes[2 * i], x->holes[2 * i + 1]);
 	err = catalog_put_holes(c->store->catalog, bytes_of(buf, n));
 	free(buf);
 	return err;
@@ -341,8 +391,8 @@ commit_transact(struct commit *c)
 		return err;
 	if (c->extra && c->extra->remove)
 		commit_touch(c, c->extra->remove, PLACE_BLOB);
-	if (c->extra && c->extra->requeue)
-		commit_touch(c, c->extra->requeue, PLACE_BLOB);
+	for (unsigned i = 0; c->extra && i < c->extra->stays; i++)
+		commit_touch(c, c->extra->stay[i], PLACE_BLOB);
 	for (unsigned i = 0; i < c->count && !err; i++)
 		err = write_item(c, &c->items[i]);
 	merge_regions(c);

@@ -184,6 +184,13 @@ commit_group(struct store *store)
 	pthread_mutex_unlock(&w->lock);
 }
 
+/* So that who writes need not wait for it. */
+static uint64_t
+keep_free(struct store *store)
+{
+	return budget_margin(&store->budget) + store->press_wants;
+}
+
 /* Room for what waits, and a margin for what comes. The group's part is taken
  * at once: those who write large ones would be quicker. */
 static void
@@ -202,8 +209,7 @@ make_room(struct store *store)
 		bytes =
 		    (bytes > GROUP_BYTES ? GROUP_BYTES : bytes) + GROUP_SLACK;
 	while (room) {
-		room = evict_room(
-		    store, bytes + stalled + budget_margin(&store->budget));
+		room = evict_room(store, bytes + stalled + keep_free(store));
 		if (budget_take(&store->budget, bytes)) {
 			w->grant = bytes;
 			break;
@@ -235,10 +241,14 @@ round_once(struct store *store, bool gc)
 	make_room(store);
 	resume_stalled(store);
 	commit_group(store);
-	if (gc)
-		commit_compact_catalog(store);
 	budget_give(&store->budget, store->writer.grant);
 	store->writer.grant = 0;
+	if (gc) {
+		merge_all(store);
+		commit_compact_catalog(store);
+	} else {
+		merge_one(store);
+	}
 }
 
 /* ---- the loop ------------------------------------------------------------ */
@@ -250,7 +260,7 @@ until_due(struct store *store)
 	struct writer *w = &store->writer;
 	int64_t now = clock_mono_ms(), wait = 1000;
 
-	if (!list_empty(&w->stalled) || w->gc_wanted)
+	if (!list_empty(&w->stalled) || w->gc_wanted || w->sparse_count)
 		return 0;
 	if (!list_empty(&w->dirty)) {
 		const struct entry *first =
@@ -311,8 +321,7 @@ run(void *arg)
 			wait_ms(w, wait);
 			if (until_due(store) &&
 			    !catalog_damaged(store->catalog) &&
-			    budget_usable(&store->budget) >=
-				budget_margin(&store->budget))
+			    budget_usable(&store->budget) >= keep_free(store))
 				continue;
 		}
 		before = w->dirty_count;
@@ -335,35 +344,6 @@ run(void *arg)
 }
 
 /* ---- life ---------------------------------------------------------------- */
-
-/* The pack goes on where the catalog says; what lies behind is of a group
- * that was not committed. */
-static int
-resume_pack(struct store *store)
-{
-	struct writer *w = &store->writer;
-	struct place place = {.kind = PLACE_PACK, .container = w->totals.pack};
-	struct object_container c;
-	int err;
-
-	if (!w->totals.pack)
-		return 0;
-	err = catalog_get_container(w->reader, w->totals.pack, &c);
-	catalog_reader_rest(w->reader);
-	if (!err)
-		err = file_open(&store->files, &place, 0, &w->pack);
-	if (!err)
-		err = disk_truncate(w->pack->fd, c.end);
-	if (err) {
-		/* Without it a new one is begun. */
-		file_unref(&store->files, &w->pack);
-		w->totals.pack = 0;
-		return err == LARDER_ABSENT || err == LARDER_DAMAGED ? 0 : err;
-	}
-	w->pack_end = c.end;
-	w->pack_taken = disk_round(c.end);
-	return 0;
-}
 
 void
 writer_prepare(struct store *store)
@@ -403,7 +383,10 @@ writer_init(struct store *store)
 		    (struct catalog_totals){.next_id = 1, .next_queue = 1};
 		err = 0;
 	}
-	return err ? err : resume_pack(store);
+	policy_init(&w->policy, store->budget.size);
+	if (!err)
+		err = pack_resume(store, POLICY_SMALL);
+	return err ? err : pack_resume(store, POLICY_MAIN);
 }
 
 void
@@ -411,12 +394,11 @@ writer_reset(struct store *store)
 {
 	struct writer *w = &store->writer;
 
-	file_unref(&store->files, &w->pack);
+	pack_release(store);
 	catalog_reader_close(&w->reader);
 	free(w->raw);
 	free(w->pressed);
 	w->raw = w->pressed = NULL;
-	w->pack_end = w->pack_taken = 0;
 }
 
 int
@@ -443,12 +425,11 @@ writer_stop(struct store *store)
 		pthread_join(w->thread, NULL);
 		w->running = false;
 	}
-	file_unref(&store->files, &w->pack);
+	pack_release(store);
 	catalog_reader_close(&w->reader);
 	frame_release(&w->coder);
 	free_states(&w->states);
 	free_states(&w->states_taken);
-	free(w->buffer);
 	free(w->raw);
 	free(w->pressed);
 	pthread_mutex_destroy(&w->lock);

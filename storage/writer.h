@@ -11,6 +11,7 @@
 #include "frame.h"
 #include "larder/list.h"
 #include "memory.h"
+#include "policy.h"
 
 /* A change waits at most so long for others to share a commit with. */
 #define WRITER_WINDOW_MS    500
@@ -23,6 +24,22 @@
 struct blob;
 struct file;
 struct store;
+
+/* Positions in the queue of containers from here on are the main queue's. */
+#define WRITER_MAIN (1ull << 63)
+
+/* What records are appended to: one a queue. */
+struct pack {
+	struct file *file; /* or NULL */
+	uint64_t end;	   /* where the next record goes */
+	uint64_t taken;	   /* of the budget, for its file */
+	bool dirty;	   /* written, not durable */
+	char *buffer;	   /* records not written yet, before `end` */
+	size_t filled;
+};
+
+/* Packs to be merged that are known; a look at all of them finds others. */
+#define WRITER_SPARSE 64u
 
 struct writer {
 	pthread_t thread;
@@ -52,12 +69,8 @@ struct writer {
 	struct frame_coder coder;
 	struct catalog_reader *reader;
 	struct catalog_totals totals;
-	struct file *pack;   /* what is appended to, or NULL */
-	uint64_t pack_end;   /* where the next record goes */
-	uint64_t pack_taken; /* of the budget, for its file */
-	bool pack_dirty;     /* written, not durable */
-	char *buffer;	     /* records not written yet, before pack_end */
-	size_t filled;
+	struct pack packs[POLICY_QUEUES];
+	struct policy policy;
 	char *raw, *pressed;	/* room for one payload each */
 	uint64_t catalog_taken; /* of the budget, for the catalog's file */
 	uint64_t grant;		/* of the budget, taken for the group */
@@ -66,7 +79,9 @@ struct writer {
 	 * for: too many to say which. */
 	uint64_t punched[WRITER_PUNCHED];
 	unsigned punched_count;
-	uint64_t scan;		  /* where in the queue eviction goes on */
+	uint64_t scan[POLICY_QUEUES];	/* where in them eviction goes on */
+	uint64_t sparse[WRITER_SPARSE]; /* packs that are half empty */
+	unsigned sparse_count;
 	int64_t complained;	  /* when, monotonic ms */
 	int64_t commit_ms;	  /* what the last group took */
 	struct list states_taken; /* of `states`, in the commit now */
@@ -96,8 +111,16 @@ void writer_gc(struct store *store);
 
 /* What else a transaction is to do, for eviction. */
 struct commit_extra {
-	uint64_t remove;  /* a container with nothing in it, or 0 */
-	uint64_t requeue; /* one that goes to the end of the queue, or 0 */
+	uint64_t remove; /* a container with nothing in it, or 0 */
+	/* Those that go to the end of the main queue. */
+	const uint64_t *stay;
+	unsigned stays;
+	/* Of one pack: blocks in which nothing is once the batch is committed
+	 * (pairs of offset and length), and what is taken by all others. */
+	uint64_t holed;
+	const uint64_t *holes;
+	unsigned hole_count;
+	uint64_t left;
 };
 
 /* commit.c: makes what is in the batch durable, by one transaction, and leaves
@@ -115,19 +138,30 @@ void commit_account_catalog(struct store *store);
 void commit_compact_catalog(struct store *store);
 /* Opening: what was to be punched when it ended. */
 void commit_punch_again(struct store *store);
-/* pack.c: appends a record to the pack, by the writer's buffer; place says
- * where it will be. value: of one info, whose SELF is this payload. 0 or an
- * error. */
-int pack_append(struct store *store, struct object_value *value,
-    struct place *place, const char *payload);
-/* Writes the buffer out and makes it durable. */
+/* pack.c: appends a record to a queue's pack, by its buffer; place says where
+ * it will be. value: of one info, whose SELF is this payload. 0 or an error. */
+int pack_append(struct store *store, enum policy_queue queue,
+    struct object_value *value, struct place *place, const char *payload);
+/* Opening: it goes on where the catalog says. 0 or an error. */
+int pack_resume(struct store *store, enum policy_queue queue);
+/* Writes the buffers out and makes them durable. */
 int pack_flush(struct store *store);
 /* No more is appended to the present one. */
-void pack_retire(struct store *store);
+void pack_retire(struct store *store, enum policy_queue queue);
 /* What is not flushed is forgotten. */
 void pack_forget(struct store *store);
+/* Is it one that is appended to? */
+bool pack_is_open(const struct store *store, uint64_t id);
+void pack_release(struct store *store);
 /* evict.c: makes at least `need` bytes free; false if it cannot. */
 bool evict_room(struct store *store, uint64_t need);
+/* merge.c: notes a pack that has become half empty. */
+void merge_note(
+    struct store *store, uint64_t id, const struct object_container *c);
+/* Merges one of those noted, if there is room to; false: there was none. */
+bool merge_one(struct store *store);
+/* Looks at all packs, and merges those that are half empty. */
+void merge_all(struct store *store);
 
 /* A value to be stored with the next commit. */
 struct writer_state {

@@ -355,6 +355,8 @@ struct store_stats {
 	uint64_t body_bytes, stored_bytes;   /* of all bodies: raw, on disk */
 	uint64_t memory_hits;		     /* blobs opened from the tier */
 	uint64_t evicted, evicted_bytes;
+	uint64_t written;   /* bytes on disk of what was stored, and of */
+	uint64_t rewritten; /* survivors written again to evict others */
 	uint64_t removed;
 	uint64_t damaged;   /* objects dropped for a checksum */
 	uint64_t no_room;   /* responses not stored for want of space */

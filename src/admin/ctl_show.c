@@ -108,6 +108,9 @@ show_store(const json_t *s)
 	printf("%-24s %14s, %s\n", "evicted",
 	    ctl_count(number(s, "evicted"), a),
 	    ctl_size(number(s, "evicted_bytes"), b));
+	printf("%-24s %14s of %s stored\n", "written again",
+	    ctl_size(number(s, "rewritten"), a),
+	    ctl_size(number(s, "written"), b));
 	printf("%-24s %14s\n", "not stored, no room",
 	    ctl_count(number(s, "no_room"), a));
 	printf("%-24s %14s\n", "damaged, dropped",
