@@ -48,7 +48,7 @@ struct store {
 	_Atomic uint64_t objects, body_bytes, stored_bytes;
 	_Atomic uint64_t evicted, evicted_bytes, removed, damaged, no_room;
 	_Atomic uint64_t commits;
-	_Atomic uint64_t unreadable; /* records of the catalog: a wrong sum */
+	_Atomic uint64_t unreadable;  /* records of the catalog: a wrong sum */
 	_Atomic int64_t no_room_said; /* clock_mono_ms(): once a while */
 	uint64_t errors_before;
 	/* Catalog readers for threads without a view. */

@@ -284,7 +284,8 @@ static int
 remake_catalog(struct walker *w)
 {
 	struct store *store = w->store;
-	struct store_item item = {.record.key = BYTES("the catalog, made anew")};
+	struct store_item item = {
+	    .record.key = BYTES("the catalog, made anew")};
 
 	catalog_condemn(store->catalog);
 	writer_nudge(store);

@@ -312,19 +312,18 @@ test_verified(void **state)
 		hit = memmem(buf, (size_t)n, "new meta", 8);
 		if (!hit)
 			continue;
-		for (; hit; hit = memmem(hit + 1,
-				(size_t)(buf + n - hit - 1), "new meta", 8))
+		for (; hit; hit = memmem(hit + 1, (size_t)(buf + n - hit - 1),
+				"new meta", 8))
 			assert_int_equal(
 			    pwrite(fd, "old", 3, at + (hit - buf)), 3);
 		if (n < (ssize_t)sizeof(buf))
 			break;
 	}
 	close(fd);
-	assert_int_equal(store_verify_until(
-			     f->store, on_damage, word, &stop, &damage),
-	    LARDER_CLOSED);
 	assert_int_equal(
-	    store_verify(f->store, on_damage, word, &damage), 0);
+	    store_verify_until(f->store, on_damage, word, &stop, &damage),
+	    LARDER_CLOSED);
+	assert_int_equal(store_verify(f->store, on_damage, word, &damage), 0);
 	assert_true(damage.damaged >= 1);
 	assert_string_equal(word, "the catalog, made anew");
 	same_as(f, &stats);
