@@ -24,7 +24,7 @@
 #include "internal.h"
 
 /* Keys that are remembered; of more, some may come back. */
-#define REMOVED_MAX (1u << 20)
+#define REMOVED_MAX (1u << 21)
 
 /* After a start, which is busy enough, before it is swept. */
 #define REST_MS 3000
@@ -42,7 +42,7 @@ struct salvage {
 	pthread_mutex_t lock; /* a leaf; for what follows */
 	pthread_cond_t changed;
 	bool busy; /* the catalog is being filled */
-	/* Keys that were removed meanwhile; grows by doubling. */
+	/* Keys that were removed meanwhile, in a table of twice the size. */
 	struct hash *removed;
 	size_t removed_count, removed_room;
 };
@@ -266,36 +266,64 @@ salvage_let_go(struct salvage *s)
 	pthread_mutex_unlock(&s->sweeping);
 }
 
+/* Where it is, or would be; a slot with zeros is empty. */
+static struct hash *
+slot_of(struct hash *table, size_t room, struct hash hash)
+{
+	size_t i = hash.lo & (room - 1);
+
+	while ((table[i].lo || table[i].hi) &&
+	       (table[i].lo != hash.lo || table[i].hi != hash.hi))
+		i = (i + 1) & (room - 1);
+	return &table[i];
+}
+
+/* Room for one more; the lock is held. */
+static bool
+grow(struct salvage *s)
+{
+	size_t room = s->removed_room ? s->removed_room * 2 : 64;
+	struct hash *table;
+
+	if (s->removed_count < s->removed_room / 2)
+		return true;
+	if (room > REMOVED_MAX || !(table = calloc(room, sizeof(*table))))
+		return false;
+	for (size_t i = 0; i < s->removed_room; i++)
+		if (s->removed[i].lo || s->removed[i].hi)
+			*slot_of(table, room, s->removed[i]) = s->removed[i];
+	free(s->removed);
+	s->removed = table;
+	s->removed_room = room;
+	return true;
+}
+
 void
 salvage_removed(struct store *store, struct hash hash)
 {
 	struct salvage *s = store->salvage;
+	struct hash *slot;
 
 	pthread_mutex_lock(&s->lock);
-	if (s->busy && s->removed_count == s->removed_room &&
-	    s->removed_room < REMOVED_MAX) {
-		size_t room = s->removed_room ? s->removed_room * 2 : 64;
-		struct hash *more = realloc(s->removed, room * sizeof(*more));
-
-		if (more) {
-			s->removed = more;
-			s->removed_room = room;
-		}
+	if (s->busy && grow(s)) {
+		slot = slot_of(s->removed, s->removed_room, hash);
+		s->removed_count += !slot->lo && !slot->hi;
+		*slot = hash;
 	}
-	if (s->busy && s->removed_count < s->removed_room)
-		s->removed[s->removed_count++] = hash;
 	pthread_mutex_unlock(&s->lock);
 }
 
 bool
 salvage_was_removed(struct salvage *s, struct hash hash)
 {
+	const struct hash *slot;
 	bool was = false;
 
 	pthread_mutex_lock(&s->lock);
-	for (size_t i = 0; i < s->removed_count && !was; i++)
-		was =
-		    s->removed[i].lo == hash.lo && s->removed[i].hi == hash.hi;
+	if (s->removed_count) {
+		slot = slot_of(s->removed, s->removed_room, hash);
+		was = slot->lo || slot->hi;
+	}
 	pthread_mutex_unlock(&s->lock);
 	return was;
 }
@@ -354,7 +382,9 @@ work(struct salvage *s)
 		return;
 	pthread_mutex_lock(&s->lock);
 	s->busy = s->lost;
-	s->removed_count = 0;
+	s->removed_count = s->removed_room = 0;
+	free(s->removed);
+	s->removed = NULL;
 	pthread_cond_broadcast(&s->changed);
 	pthread_mutex_unlock(&s->lock);
 	if (store->offline || !pause_ms(s, REST_MS))
