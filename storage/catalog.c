@@ -527,7 +527,7 @@ catalog_members(struct catalog_reader *r, uint64_t container,
 	object_put64_be(id, container);
 	if (from)
 		hash_put(*from, first);
-	err = mapped(mdb_cursor_open(r->txn, r->lmdb->dbs[MEMBERS], &cursor));
+	err = mapped(safe_cursor_open(r->txn, r->lmdb->dbs[MEMBERS], &cursor));
 	if (err)
 		return err;
 	err = mapped(safe_cursor_get(cursor, &k, &v, MDB_GET_BOTH_RANGE));
@@ -554,7 +554,7 @@ seek_number(struct catalog_reader *r, enum db db, uint64_t *n, MDB_val *v)
 	if (err)
 		return err;
 	object_put64_be(key, *n);
-	err = mapped(mdb_cursor_open(r->txn, r->lmdb->dbs[db], &cursor));
+	err = mapped(safe_cursor_open(r->txn, r->lmdb->dbs[db], &cursor));
 	if (err)
 		return err;
 	err = mapped(safe_cursor_get(cursor, &k, v, MDB_SET_RANGE));
@@ -611,7 +611,7 @@ catalog_urls(struct catalog_reader *r, struct bytes prefix, char *after,
 	*count = 0;
 	if (!err)
 		err = mapped(
-		    mdb_cursor_open(r->txn, r->lmdb->dbs[URLS], &cursor));
+		    safe_cursor_open(r->txn, r->lmdb->dbs[URLS], &cursor));
 	if (err)
 		return err;
 	if (!*n && cut.n) {

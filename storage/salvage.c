@@ -41,7 +41,8 @@ struct salvage {
 	pthread_mutex_t sweeping;
 	pthread_mutex_t lock; /* a leaf; for what follows */
 	pthread_cond_t changed;
-	bool busy; /* the catalog is being filled */
+	bool busy;	    /* the catalog is being filled */
+	uint64_t first_new; /* the thread's: the next id when that began */
 	/* Keys that were removed meanwhile, in a table of twice the size. */
 	struct hash *removed;
 	size_t removed_count, removed_room;
@@ -250,6 +251,12 @@ salvage_ending(const struct salvage *s)
 	return s->ending || s->lost;
 }
 
+uint64_t
+salvage_first_new(const struct salvage *s)
+{
+	return s->first_new;
+}
+
 bool
 salvage_hold(struct salvage *s)
 {
@@ -349,6 +356,45 @@ pause_ms(struct salvage *s, long ms)
 }
 
 static int
+flush(struct salvage *s)
+{
+	int err;
+
+	while ((err = writer_flush(s->store)) != 0)
+		if (!pause_ms(s, 500))
+			break;
+	return err;
+}
+
+static bool
+any_removed(struct salvage *s)
+{
+	bool any;
+
+	pthread_mutex_lock(&s->lock);
+	any = s->removed_count > 0;
+	pthread_mutex_unlock(&s->lock);
+	return any;
+}
+
+/* Twice, where a key was removed meanwhile: between the two all that was found
+ * is committed, so that what is removed from then on is zeroed by that. */
+static int
+fill_from(struct salvage *s, const struct salvage_ids *packs, uint64_t *objects)
+{
+	uint64_t again = 0;
+	int err = 0;
+
+	for (size_t i = 0; i < packs->count && !err; i++)
+		err = rescue_pack(s->store, s, packs->ids[i], objects);
+	if (!err)
+		err = flush(s);
+	for (size_t i = 0; i < packs->count && !err && any_removed(s); i++)
+		err = rescue_pack(s->store, s, packs->ids[i], &again);
+	return err ? err : flush(s);
+}
+
+static int
 fill(struct salvage *s)
 {
 	struct store *store = s->store;
@@ -356,14 +402,12 @@ fill(struct salvage *s)
 	uint64_t objects = 0;
 	int err = salvage_list(store, "packs", &packs);
 
-	for (size_t i = 0; i < packs.count && !err; i++)
-		err = rescue_pack(store, s, packs.ids[i], &objects);
+	s->first_new = store->next_id;
+	if (!err)
+		err = fill_from(s, &packs, &objects);
 	free(packs.ids);
 	if (err)
 		return err;
-	while ((err = writer_flush(store)) != 0)
-		if (!pause_ms(s, 500))
-			return err;
 	store_report(store, "the catalog is made anew: %llu objects",
 	    (unsigned long long)objects);
 	err = disk_unlink(store->dir, CATALOG_REBUILD);
