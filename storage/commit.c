@@ -106,8 +106,6 @@ note_punched(struct writer *w, uint64_t container)
 	w->punched_count++;
 }
 
-/* All of it reads as zeros, so that who looks through the pack does not take
- * for an object what is none any more; and whole blocks are given back. */
 static void
 punch(struct commit *c, const struct region *r)
 {
@@ -115,7 +113,7 @@ punch(struct commit *c, const struct region *r)
 	struct place place = {.kind = PLACE_PACK, .container = r->container};
 	struct file *file;
 
-	if (commit_touch(c, r->container, PLACE_PACK)->doomed ||
+	if (!r->n || commit_touch(c, r->container, PLACE_PACK)->doomed ||
 	    file_open(&store->files, &place, 0, &file) != 0)
 		return;
 	/* What could not be given back stays counted until the next start. */

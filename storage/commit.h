@@ -37,6 +37,7 @@ struct touched {
 struct region {
 	uint64_t container, offset, n;
 	uint64_t whole; /* of these, in blocks that lie in it */
+	bool gone;	/* of an object that is none any more */
 };
 
 struct commit {

@@ -13,6 +13,7 @@
 
 static _Thread_local sigjmp_buf here;
 static _Thread_local volatile sig_atomic_t inside;
+static _Thread_local bool unblocked;
 static pthread_mutex_t installing = PTHREAD_MUTEX_INITIALIZER;
 static const int signals[] = {SIGSEGV, SIGBUS};
 static struct sigaction before[2];
@@ -56,9 +57,24 @@ fence_install(void)
 	pthread_mutex_unlock(&installing);
 }
 
+/* A thread that has them blocked would be killed by them. */
+static void
+unblock(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (unsigned i = 0; i < 2; i++)
+		sigaddset(&set, signals[i]);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	unblocked = true;
+}
+
 sigjmp_buf *
 fence_enter(void)
 {
+	if (!unblocked)
+		unblock();
 	inside = 1;
 	return &here;
 }

@@ -270,7 +270,7 @@ commit(struct store *store, struct list *batch, const struct commit_extra *x)
 static int
 change_all(struct store *store, struct members *m, bool all, struct list *batch)
 {
-	struct commit_extra x = {0};
+	struct commit_extra x = {.leave = all ? m->container : 0};
 	struct change c = {.store = store, .m = m};
 	unsigned n = 0, limit = commit_limit(store);
 	int err = 0;
@@ -292,7 +292,7 @@ change_all(struct store *store, struct members *m, bool all, struct list *batch)
 int
 members_leave(struct store *store, struct members *m)
 {
-	struct commit_extra x = {0};
+	struct commit_extra x = {.leave = m->container};
 	struct list batch;
 	int err;
 

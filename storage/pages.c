@@ -58,7 +58,8 @@ struct walk {
 	uint64_t found[3];
 	struct tree tree; /* that is walked */
 	bool is_free;	  /* it is the one of free pages */
-	bool nested;	  /* a tree in a tree: its flags are another's */
+	bool nested;	  /* the tree of one key's duplicates */
+	unsigned depth;	  /* trees that it is in */
 };
 
 static uint64_t
@@ -257,7 +258,8 @@ check_subtree(struct walk *w, const struct node *node)
 	struct walk inner = *w;
 	struct tree tree;
 
-	if (node->size != TREE)
+	/* The main one, one of its databases, one of duplicates. */
+	if (node->size != TREE || w->is_free || ++inner.depth > 2)
 		return LARDER_DAMAGED;
 	tree = tree_of(node->data);
 	memset(inner.found, 0, sizeof(inner.found));

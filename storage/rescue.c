@@ -150,6 +150,18 @@ has_id(void *arg, const struct object *o)
 }
 
 static int
+on_forget(void *arg, const struct image *old, struct image **out)
+{
+	*out = image_with(old, NULL, has_id, arg);
+	if (!*out)
+		return LARDER_NOMEM;
+	if ((*out)->count < old->count)
+		return 1;
+	image_unref(out);
+	return 0;
+}
+
+static int
 on_find(void *arg, const struct image *old, struct image **out)
 {
 	struct finding *f = arg;
@@ -178,12 +190,19 @@ on_find(void *arg, const struct image *old, struct image **out)
 	return *out ? 1 : LARDER_NOMEM;
 }
 
-static int
-on_known(void *arg, struct object *o)
+/* Somebody removed the key meanwhile: what it had before is neither known, nor
+ * found by the next salvage. */
+static void
+forget(struct store *store, struct salvage *s, struct file *file,
+    const struct object_value *value, const struct place *self)
 {
-	(void)arg;
-	(void)o;
-	return 0;
+	uint64_t id = value->infos[0].id;
+
+	if (id >= salvage_first_new(s))
+		return;
+	memory_change(store, store_hash(store, value->key), value->key,
+	    on_forget, &id, NULL);
+	disk_punch(file->fd, self->offset, self->front + self->stored);
 }
 
 static int
@@ -203,11 +222,7 @@ take(struct store *store, struct salvage *s, struct file *file,
 	else
 		info.body = *self;
 	if (salvage_was_removed(s, hash)) {
-		/* Nor may the next one find it, unless it came after that. */
-		if (memory_visit(store, hash, value->key, info.id, on_known,
-			NULL) == LARDER_ABSENT)
-			disk_punch(
-			    file->fd, self->offset, self->front + self->stored);
+		forget(store, s, file, value, self);
 		return 0;
 	}
 	if (!object_sound(&info) ||

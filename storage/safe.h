@@ -119,21 +119,26 @@ safe_del(MDB_txn *txn, MDB_dbi dbi, MDB_val *k, MDB_val *v)
 	return safe_note(mdb_txn_env(txn), rc);
 }
 
+/* It may look a tree's root up: mdb_stat() does so first, which has nothing in
+ * its hands that a fault would leak. */
+static inline int
+safe_cursor_open(MDB_txn *txn, MDB_dbi dbi, MDB_cursor **cursor)
+{
+	MDB_stat stat;
+	int rc;
+
+	SAFE(rc, mdb_stat(txn, dbi, &stat));
+	if (!rc)
+		SAFE(rc, mdb_cursor_open(txn, dbi, cursor));
+	return safe_note(mdb_txn_env(txn), rc);
+}
+
 static inline int
 safe_stat(MDB_txn *txn, MDB_dbi dbi, MDB_stat *stat)
 {
 	int rc;
 
 	SAFE(rc, mdb_stat(txn, dbi, stat));
-	return safe_note(mdb_txn_env(txn), rc);
-}
-
-static inline int
-safe_cursor_open(MDB_txn *txn, MDB_dbi dbi, MDB_cursor **cursor)
-{
-	int rc;
-
-	SAFE(rc, mdb_cursor_open(txn, dbi, cursor));
 	return safe_note(mdb_txn_env(txn), rc);
 }
 

@@ -24,7 +24,7 @@
 #include "internal.h"
 
 /* Keys that are remembered; of more, some may come back. */
-#define REMOVED_MAX (1u << 20)
+#define REMOVED_MAX (1u << 21)
 
 /* After a start, which is busy enough, before it is swept. */
 #define REST_MS 3000
@@ -41,8 +41,9 @@ struct salvage {
 	pthread_mutex_t sweeping;
 	pthread_mutex_t lock; /* a leaf; for what follows */
 	pthread_cond_t changed;
-	bool busy; /* the catalog is being filled */
-	/* Keys that were removed meanwhile; grows by doubling. */
+	bool busy;	    /* the catalog is being filled */
+	uint64_t first_new; /* the thread's: the next id when that began */
+	/* Keys that were removed meanwhile, in a table of twice the size. */
 	struct hash *removed;
 	size_t removed_count, removed_room;
 };
@@ -250,6 +251,12 @@ salvage_ending(const struct salvage *s)
 	return s->ending || s->lost;
 }
 
+uint64_t
+salvage_first_new(const struct salvage *s)
+{
+	return s->first_new;
+}
+
 bool
 salvage_hold(struct salvage *s)
 {
@@ -266,36 +273,64 @@ salvage_let_go(struct salvage *s)
 	pthread_mutex_unlock(&s->sweeping);
 }
 
+/* Where it is, or would be; a slot with zeros is empty. */
+static struct hash *
+slot_of(struct hash *table, size_t room, struct hash hash)
+{
+	size_t i = hash.lo & (room - 1);
+
+	while ((table[i].lo || table[i].hi) &&
+	       (table[i].lo != hash.lo || table[i].hi != hash.hi))
+		i = (i + 1) & (room - 1);
+	return &table[i];
+}
+
+/* Room for one more; the lock is held. */
+static bool
+grow(struct salvage *s)
+{
+	size_t room = s->removed_room ? s->removed_room * 2 : 64;
+	struct hash *table;
+
+	if (s->removed_count < s->removed_room / 2)
+		return true;
+	if (room > REMOVED_MAX || !(table = calloc(room, sizeof(*table))))
+		return false;
+	for (size_t i = 0; i < s->removed_room; i++)
+		if (s->removed[i].lo || s->removed[i].hi)
+			*slot_of(table, room, s->removed[i]) = s->removed[i];
+	free(s->removed);
+	s->removed = table;
+	s->removed_room = room;
+	return true;
+}
+
 void
 salvage_removed(struct store *store, struct hash hash)
 {
 	struct salvage *s = store->salvage;
+	struct hash *slot;
 
 	pthread_mutex_lock(&s->lock);
-	if (s->busy && s->removed_count == s->removed_room &&
-	    s->removed_room < REMOVED_MAX) {
-		size_t room = s->removed_room ? s->removed_room * 2 : 64;
-		struct hash *more = realloc(s->removed, room * sizeof(*more));
-
-		if (more) {
-			s->removed = more;
-			s->removed_room = room;
-		}
+	if (s->busy && grow(s)) {
+		slot = slot_of(s->removed, s->removed_room, hash);
+		s->removed_count += !slot->lo && !slot->hi;
+		*slot = hash;
 	}
-	if (s->busy && s->removed_count < s->removed_room)
-		s->removed[s->removed_count++] = hash;
 	pthread_mutex_unlock(&s->lock);
 }
 
 bool
 salvage_was_removed(struct salvage *s, struct hash hash)
 {
+	const struct hash *slot;
 	bool was = false;
 
 	pthread_mutex_lock(&s->lock);
-	for (size_t i = 0; i < s->removed_count && !was; i++)
-		was =
-		    s->removed[i].lo == hash.lo && s->removed[i].hi == hash.hi;
+	if (s->removed_count) {
+		slot = slot_of(s->removed, s->removed_room, hash);
+		was = slot->lo || slot->hi;
+	}
 	pthread_mutex_unlock(&s->lock);
 	return was;
 }
@@ -321,16 +356,13 @@ pause_ms(struct salvage *s, long ms)
 }
 
 static int
-read_packs(
-    struct salvage *s, const struct salvage_ids *packs, uint64_t *objects)
+flush(struct salvage *s)
 {
-	int err = 0;
+	int err;
 
-	for (size_t i = 0; i < packs->count && !err; i++)
-		err = rescue_pack(s->store, s, packs->ids[i], objects);
-	while (!err && writer_flush(s->store) != 0)
+	while ((err = writer_flush(s->store)) != 0)
 		if (!pause_ms(s, 500))
-			err = LARDER_CLOSED;
+			break;
 	return err;
 }
 
@@ -345,6 +377,23 @@ any_removed(struct salvage *s)
 	return any;
 }
 
+/* Twice, where a key was removed meanwhile: between the two all that was found
+ * is committed, so that what is removed from then on is zeroed by that. */
+static int
+fill_from(struct salvage *s, const struct salvage_ids *packs, uint64_t *objects)
+{
+	uint64_t again = 0;
+	int err = 0;
+
+	for (size_t i = 0; i < packs->count && !err; i++)
+		err = rescue_pack(s->store, s, packs->ids[i], objects);
+	if (!err)
+		err = flush(s);
+	for (size_t i = 0; i < packs->count && !err && any_removed(s); i++)
+		err = rescue_pack(s->store, s, packs->ids[i], &again);
+	return err ? err : flush(s);
+}
+
 static int
 fill(struct salvage *s)
 {
@@ -353,12 +402,9 @@ fill(struct salvage *s)
 	uint64_t objects = 0;
 	int err = salvage_list(store, "packs", &packs);
 
+	s->first_new = store->next_id;
 	if (!err)
-		err = read_packs(s, &packs, &objects);
-	/* What was removed right after it was found never was in the catalog,
-	 * and so its records are still there. */
-	if (!err && any_removed(s))
-		err = read_packs(s, &packs, &objects);
+		err = fill_from(s, &packs, &objects);
 	free(packs.ids);
 	if (err)
 		return err;
@@ -380,7 +426,9 @@ work(struct salvage *s)
 		return;
 	pthread_mutex_lock(&s->lock);
 	s->busy = s->lost;
-	s->removed_count = 0;
+	s->removed_count = s->removed_room = 0;
+	free(s->removed);
+	s->removed = NULL;
 	pthread_cond_broadcast(&s->changed);
 	pthread_mutex_unlock(&s->lock);
 	if (store->offline || !pause_ms(s, REST_MS))

@@ -46,6 +46,8 @@ int salvage_replace(struct store *store);
 /* For rescue.c and sweep.c: is it ending; was this key removed meanwhile? */
 bool salvage_ending(const struct salvage *s);
 bool salvage_was_removed(struct salvage *s, struct hash hash);
+/* Objects from this id on were stored since it began. */
+uint64_t salvage_first_new(const struct salvage *s);
 
 /* rescue.c: all objects of one pack become the catalog's. 0, LARDER_CLOSED
  * (ending), LARDER_NOMEM. *objects goes up by those that were not there. */

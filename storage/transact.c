@@ -31,10 +31,20 @@ has_place(const struct object_value *v, const struct place *p)
 	return false;
 }
 
-/* A place that stands in `a` only: sign says whether it came or went. */
+static bool
+has_id(const struct object_value *v, uint64_t id)
+{
+	for (unsigned i = 0; i < v->count; i++)
+		if (v->infos[i].id == id)
+			return true;
+	return false;
+}
+
+/* A place of object `id` that stands in `a` only: sign says whether it came or
+ * went. */
 static int
-only_in(struct commit *c, const struct entry *e, const struct place *p,
-    const struct object_value *other, int sign)
+only_in(struct commit *c, const struct entry *e, uint64_t id,
+    const struct place *p, const struct object_value *other, int sign)
 {
 	struct touched *t;
 
@@ -45,8 +55,8 @@ only_in(struct commit *c, const struct entry *e, const struct place *p,
 	if (sign < 0 && p->kind == PLACE_PACK) {
 		c->regions = commit_grow(c->regions, c->region_count,
 		    &c->region_room, sizeof(*c->regions));
-		c->regions[c->region_count++] = (struct region){
-		    p->container, p->offset, object_place_size(p), 0};
+		c->regions[c->region_count++] = (struct region){p->container,
+		    p->offset, object_place_size(p), 0, !has_id(other, id)};
 	}
 	return catalog_put_member(
 	    c->store->catalog, p, e->hash, e->key, sign > 0);
@@ -65,9 +75,9 @@ differ(struct commit *c, const struct entry *e, const struct object_value *a,
 		t->objects += (uint64_t)sign;
 		t->body_bytes += (uint64_t)sign * info->body_size;
 		t->stored_bytes += (uint64_t)sign * object_disk_size(info);
-		err = only_in(c, e, &info->head, b, sign);
+		err = only_in(c, e, info->id, &info->head, b, sign);
 		if (!err)
-			err = only_in(c, e, &info->body, b, sign);
+			err = only_in(c, e, info->id, &info->body, b, sign);
 	}
 	return err;
 }
@@ -124,7 +134,27 @@ by_offset(const void *pa, const void *pb)
 	return a->offset < b->offset ? -1 : a->offset > b->offset;
 }
 
-/* Neighbours become one; the blocks that lie in it are what it gives back. */
+/*
+ * Of what is no object any more every byte is to read as zero, so that who
+ * looks through the pack does not take it for one: that costs a read where its
+ * ends are no blocks' ends. Of what only lies elsewhere now the newest record
+ * tells, and what is evicted takes the whole pack with it: there the blocks are
+ * enough.
+ */
+static void
+trim(const struct commit *c, struct region *r)
+{
+	uint64_t from = disk_round(r->offset);
+	uint64_t to = (r->offset + r->n) / DISK_BLOCK * DISK_BLOCK;
+
+	r->whole = to > from ? to - from : 0;
+	if (r->gone && !(c->extra && c->extra->leave == r->container))
+		return;
+	r->offset = from;
+	r->n = r->whole;
+}
+
+/* Neighbours become one. */
 static void
 merge_regions(struct commit *c)
 {
@@ -135,21 +165,19 @@ merge_regions(struct commit *c)
 		    by_offset);
 	for (unsigned i = 0; i < c->region_count; i++) {
 		struct region *last = n ? &c->regions[n - 1] : NULL;
+		const struct region *r = &c->regions[i];
 
-		if (last && last->container == c->regions[i].container &&
-		    last->offset + last->n == c->regions[i].offset)
-			last->n += c->regions[i].n;
-		else
-			c->regions[n++] = c->regions[i];
+		if (last && last->container == r->container &&
+		    last->offset + last->n == r->offset) {
+			last->n += r->n;
+			last->gone |= r->gone;
+		} else {
+			c->regions[n++] = *r;
+		}
 	}
 	c->region_count = n;
-	for (unsigned i = 0; i < n; i++) {
-		struct region *r = &c->regions[i];
-		uint64_t from = disk_round(r->offset);
-		uint64_t to = (r->offset + r->n) / DISK_BLOCK * DISK_BLOCK;
-
-		r->whole = to > from ? to - from : 0;
-	}
+	for (unsigned i = 0; i < n; i++)
+		trim(c, &c->regions[i]);
 }
 
 static uint64_t
@@ -352,7 +380,8 @@ write_holes(struct commit *c)
 	for (unsigned i = 0; i < c->region_count; i++) {
 		const struct region *r = &c->regions[i];
 
-		n += put_hole(buf + n, r->container, r->offset, r->n);
+		if (r->n)
+			n += put_hole(buf + n, r->container, r->offset, r->n);
 	}
 	for (unsigned i = 0; i < blocks; i++)
 		n += put_hole(

@@ -111,6 +111,7 @@ void writer_gc(struct store *store);
 
 /* What else a transaction is to do, for eviction. */
 struct commit_extra {
+	uint64_t leave;	 /* a pack that goes with all that is in it, or 0 */
 	uint64_t remove; /* a container with nothing in it, or 0 */
 	/* Those that go to the end of the main queue. */
 	const uint64_t *stay;

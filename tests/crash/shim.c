@@ -37,17 +37,17 @@
 #define FDS 4096
 
 enum what {
-	OPEN = 1, /* fd, a: flags, b: 1 if it is new; bytes: its path */
-	CLOSE,	  /* fd */
-	WRITE,	  /* fd, a: offset; bytes: what */
-	TRUNCATE, /* fd, a: size */
-	PUNCH,	  /* fd, a: offset, b: length */
-	RENAME,	  /* bytes: from, NUL, to */
-	UNLINK,	  /* bytes: path */
-	MKDIR,	  /* bytes: path */
+	OPEN = 1,   /* fd, a: flags, b: 1 if it is new; bytes: its path */
+	CLOSE,	    /* fd */
+	WRITE,	    /* fd, a: offset; bytes: what */
+	TRUNCATE,   /* fd, a: size */
+	PUNCH,	    /* fd, a: offset, b: length */
+	RENAME,	    /* bytes: from, NUL, to */
+	UNLINK,	    /* bytes: path */
+	MKDIR,	    /* bytes: path */
 	SYNC_BEGIN, /* fd; b: 1 for all of the file system */
 	SYNC_END,   /* the same */
-	SAID,	  /* bytes: what the program wrote to its output */
+	SAID,	    /* bytes: what the program wrote to its output */
 };
 
 long shim_calls(void);
@@ -152,8 +152,8 @@ record(enum what what, int fd, uint64_t a, uint64_t b, const struct iovec *iov,
 }
 
 static void
-record_text(enum what what, int fd, uint64_t a, uint64_t b, const char *text,
-    size_t n)
+record_text(
+    enum what what, int fd, uint64_t a, uint64_t b, const char *text, size_t n)
 {
 	struct iovec iov = {(void *)(uintptr_t)text, n};
 
@@ -167,10 +167,14 @@ below(const char *path)
 	       (path[root_size] == '/' || !path[root_size]);
 }
 
+/* A number that closedir() gave back may be a socket's by now. */
 static bool
 is_ours(int fd)
 {
-	return fd >= 0 && fd < FDS && ours[fd];
+	struct stat st;
+
+	return fd >= 0 && fd < FDS && ours[fd] && fstat(fd, &st) == 0 &&
+	       (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode));
 }
 
 /* An absolute path of what `name` means at `dir`. */
@@ -184,8 +188,8 @@ absolute(int dir, const char *name, char out[PATH_MAX])
 		snprintf(out, PATH_MAX, "%s", name);
 		return below(out);
 	}
-	snprintf(link, sizeof(link), dir == AT_FDCWD ? "/proc/self/cwd"
-						      : "/proc/self/fd/%d", dir);
+	snprintf(link, sizeof(link),
+	    dir == AT_FDCWD ? "/proc/self/cwd" : "/proc/self/fd/%d", dir);
 	n = readlink(link, base, sizeof(base) - 1);
 	if (n < 0)
 		return false;
@@ -228,32 +232,31 @@ opened(int dir, const char *name, int flags, mode_t mode)
 	if (fd < 0 || fd >= FDS)
 		return fd;
 	ours[fd] = true;
-	record_text(
-	    OPEN, fd, (uint64_t)flags, is_new, path, strlen(path));
+	record_text(OPEN, fd, (uint64_t)flags, is_new, path, strlen(path));
 	return fd;
 }
 
-#define OPENS(name)                                            \
-	int name(const char *path, int flags, ...)             \
-	{                                                      \
-		va_list ap;                                    \
-		mode_t mode;                                   \
-                                                               \
-		va_start(ap, flags);                           \
-		mode = va_arg(ap, mode_t);                     \
-		va_end(ap);                                    \
-		return opened(AT_FDCWD, path, flags, mode);    \
+#define OPENS(name)                                         \
+	int name(const char *path, int flags, ...)          \
+	{                                                   \
+		va_list ap;                                 \
+		mode_t mode;                                \
+                                                            \
+		va_start(ap, flags);                        \
+		mode = va_arg(ap, mode_t);                  \
+		va_end(ap);                                 \
+		return opened(AT_FDCWD, path, flags, mode); \
 	}
-#define OPENATS(name)                                          \
-	int name(int dir, const char *path, int flags, ...)    \
-	{                                                      \
-		va_list ap;                                    \
-		mode_t mode;                                   \
-                                                               \
-		va_start(ap, flags);                           \
-		mode = va_arg(ap, mode_t);                     \
-		va_end(ap);                                    \
-		return opened(dir, path, flags, mode);         \
+#define OPENATS(name)                                       \
+	int name(int dir, const char *path, int flags, ...) \
+	{                                                   \
+		va_list ap;                                 \
+		mode_t mode;                                \
+                                                            \
+		va_start(ap, flags);                        \
+		mode = va_arg(ap, mode_t);                  \
+		va_end(ap);                                 \
+		return opened(dir, path, flags, mode);      \
 	}
 OPENS(open)
 OPENS(open64)
@@ -309,14 +312,14 @@ writes(int fd, const struct iovec *iov, int count, int64_t at)
 	return put;
 }
 
-#define PWRITES(name)                                                \
-	ssize_t name(int fd, const void *p, size_t n, off_t at)      \
-	{                                                            \
-		struct iovec iov = {(void *)(uintptr_t)p, n};        \
-                                                                     \
-		if (!is_ours(fd))                                    \
-			return syscall(SYS_pwrite64, fd, p, n, at);  \
-		return writes(fd, &iov, 1, at);                      \
+#define PWRITES(name)                                               \
+	ssize_t name(int fd, const void *p, size_t n, off_t at)     \
+	{                                                           \
+		struct iovec iov = {(void *)(uintptr_t)p, n};       \
+                                                                    \
+		if (!is_ours(fd))                                   \
+			return syscall(SYS_pwrite64, fd, p, n, at); \
+		return writes(fd, &iov, 1, at);                     \
 	}
 #define PWRITEVS(name)                                                     \
 	ssize_t name(int fd, const struct iovec *iov, int count, off_t at) \
@@ -356,34 +359,34 @@ write(int fd, const void *p, size_t n)
 	return syscall(SYS_write, fd, p, n);
 }
 
-#define TRUNCATES(name)                                           \
-	int name(int fd, off_t size)                              \
-	{                                                         \
-		long error = is_ours(fd) ? fate(false) : 0;            \
-		int rc;                                           \
-                                                                  \
-		if (error)                                        \
-			return fails(error);                      \
-		rc = (int)syscall(SYS_ftruncate, fd, size);       \
-		if (rc == 0 && is_ours(fd))                       \
+#define TRUNCATES(name)                                                   \
+	int name(int fd, off_t size)                                      \
+	{                                                                 \
+		long error = is_ours(fd) ? fate(false) : 0;               \
+		int rc;                                                   \
+                                                                          \
+		if (error)                                                \
+			return fails(error);                              \
+		rc = (int)syscall(SYS_ftruncate, fd, size);               \
+		if (rc == 0 && is_ours(fd))                               \
 			record(TRUNCATE, fd, (uint64_t)size, 0, NULL, 0); \
-		return rc;                                        \
+		return rc;                                                \
 	}
 TRUNCATES(ftruncate)
 TRUNCATES(ftruncate64)
 
-#define FALLOCATES(name)                                                \
-	int name(int fd, int mode, off_t at, off_t n)                   \
-	{                                                               \
-		long error = is_ours(fd) ? fate(false) : 0;                  \
-		int rc;                                                 \
-                                                                        \
-		if (error)                                              \
-			return fails(error);                            \
-		rc = (int)syscall(SYS_fallocate, fd, mode, at, n);      \
-		if (rc == 0 && is_ours(fd) && mode)                     \
+#define FALLOCATES(name)                                                       \
+	int name(int fd, int mode, off_t at, off_t n)                          \
+	{                                                                      \
+		long error = is_ours(fd) ? fate(false) : 0;                    \
+		int rc;                                                        \
+                                                                               \
+		if (error)                                                     \
+			return fails(error);                                   \
+		rc = (int)syscall(SYS_fallocate, fd, mode, at, n);             \
+		if (rc == 0 && is_ours(fd) && mode)                            \
 			record(PUNCH, fd, (uint64_t)at, (uint64_t)n, NULL, 0); \
-		return rc;                                              \
+		return rc;                                                     \
 	}
 FALLOCATES(fallocate)
 FALLOCATES(fallocate64)
@@ -492,16 +495,16 @@ syncfs(int fd)
 
 /* ---- reading ------------------------------------------------------------- */
 
-#define PREADS(name)                                            \
-	ssize_t name(int fd, void *p, size_t n, off_t at)       \
-	{                                                       \
-		long error = is_ours(fd) ? fate(true) : 0;          \
-                                                                \
-		if (error > 0)                                  \
-			return fails(error);                    \
-		if (error < 0 && n > 1)                         \
-			n /= 2;                                 \
-		return syscall(SYS_pread64, fd, p, n, at);      \
+#define PREADS(name)                                       \
+	ssize_t name(int fd, void *p, size_t n, off_t at)  \
+	{                                                  \
+		long error = is_ours(fd) ? fate(true) : 0; \
+                                                           \
+		if (error > 0)                             \
+			return fails(error);               \
+		if (error < 0 && n > 1)                    \
+			n /= 2;                            \
+		return syscall(SYS_pread64, fd, p, n, at); \
 	}
 PREADS(pread)
 PREADS(pread64)

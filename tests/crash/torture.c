@@ -11,10 +11,10 @@
  *
  * Objects. Key "key/K"; version V is in the head, the meta and, as the seed of
  * its bytes, in the body: "K V LENGTH". The log: "MS put K V LENGTH",
- * "MS update K V", "MS remove K", "MS flush" (all before is durable), written before the next step begins, with
- * the time at which it was done. What was done more than MS before
- * the last line must be there, or have been evicted whole; what is there must
- * be some version that the log knows, byte for byte.
+ * "MS update K V", "MS remove K", "MS flush" (all before is durable), written
+ * before the next step begins, with the time at which it was done. What was
+ * done more than MS before the last line must be there, or have been evicted
+ * whole; what is there must be some version that the log knows, byte for byte.
  */
 #include <ftw.h>
 #include <inttypes.h>
@@ -81,9 +81,9 @@ static void
 say(const char *verb, unsigned k, uint64_t v, size_t n)
 {
 	char line[128];
-	int size = snprintf(line, sizeof(line),
-	    "%" PRId64 " %s %u %" PRIu64 " %zu\n", clock_wall_ms(), verb, k, v,
-	    n);
+	int size =
+	    snprintf(line, sizeof(line), "%" PRId64 " %s %u %" PRIu64 " %zu\n",
+		clock_wall_ms(), verb, k, v, n);
 
 	check(write(STDOUT_FILENO, line, (size_t)size) == size);
 }
@@ -433,8 +433,7 @@ look(struct torture *t, unsigned k, bool disk_is_well)
 		fail("look-up failed", k);
 	if (err || store_open_blob(t->view, &found.records[0], &blob) != 0)
 		return false;
-	snprintf(
-	    meta, sizeof(meta), "%.*s", BYTES_FMT(found.records[0].meta));
+	snprintf(meta, sizeof(meta), "%.*s", BYTES_FMT(found.records[0].meta));
 	if (sscanf(meta, "%u %" SCNu64 " %" SCNu64, &was, &v, &n) != 3 ||
 	    was != k || n != found.records[0].body_size) {
 		fail("meta and record differ", k);

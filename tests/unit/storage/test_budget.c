@@ -456,8 +456,7 @@ count_pressed(struct fixture *f)
 			if (store_find(f->view, bytes_str(key), &f->arena,
 				&found) == 0 &&
 			    store_where(f->store, bytes_str(key),
-				found.records[0].id, where,
-				sizeof(where)) == 0)
+				found.records[0].id, where, sizeof(where)) == 0)
 				n += strstr(where, "frames") != NULL;
 			store_view_turn(f->view);
 		}

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <dirent.h>
 
+#include "pages.h"
 #include "util.h"
 
 #define MIB	(1024u * 1024)
@@ -296,6 +297,7 @@ test_verified(void **state)
 	struct store_damage damage;
 	char buf[65536], word[64] = "", *path = path_of(f, CATALOG), *hit;
 	_Atomic bool stop = true;
+	unsigned hits = 0;
 	int fd;
 
 	(void)state;
@@ -308,26 +310,69 @@ test_verified(void **state)
 	for (off_t at = 8192;; at += sizeof(buf) - 64) {
 		ssize_t n = pread(fd, buf, sizeof(buf), at);
 
-		assert_true(n > 64);
-		hit = memmem(buf, (size_t)n, "new meta", 8);
-		if (!hit)
-			continue;
-		for (; hit; hit = memmem(hit + 1,
-				(size_t)(buf + n - hit - 1), "new meta", 8))
+		if (n < 64)
+			break;
+		for (hit = memmem(buf, (size_t)n, "new meta", 8); hit;
+		     hit = memmem(
+			 hit + 1, (size_t)(buf + n - hit - 1), "new meta", 8)) {
 			assert_int_equal(
 			    pwrite(fd, "old", 3, at + (hit - buf)), 3);
-		if (n < (ssize_t)sizeof(buf))
-			break;
+			hits++;
+		}
 	}
+	assert_true(hits > 0);
 	close(fd);
-	assert_int_equal(store_verify_until(
-			     f->store, on_damage, word, &stop, &damage),
-	    LARDER_CLOSED);
 	assert_int_equal(
-	    store_verify(f->store, on_damage, word, &damage), 0);
+	    store_verify_until(f->store, on_damage, word, &stop, &damage),
+	    LARDER_CLOSED);
+	assert_int_equal(store_verify(f->store, on_damage, word, &damage), 0);
 	assert_true(damage.damaged >= 1);
 	assert_string_equal(word, "the catalog, made anew");
 	same_as(f, &stats);
+	fixture_free(f);
+}
+
+/* Whatever stands in the file, looking through it ends, and well. */
+static void
+test_garbage(void **state)
+{
+	struct fixture *f = fixture_new(64 * MIB, 0);
+	char *sound, *bad;
+	unsigned found = 0;
+	ssize_t n;
+	int fd;
+
+	(void)state;
+	stock(f);
+	fixture_shut(f);
+	fd = open(path_of(f, CATALOG), O_RDWR);
+	n = size_of(path_of(f, CATALOG));
+	sound = malloc((size_t)n);
+	bad = malloc((size_t)n);
+	assert_int_equal(pread(fd, sound, (size_t)n, 0), n);
+	assert_int_equal(pages_check(fd, UINT64_MAX), 0);
+	for (uint64_t i = 0; i < 400; i++) {
+		uint64_t flips = 1 + mixed(3, i) % 64;
+
+		memcpy(bad, sound, (size_t)n);
+		for (uint64_t k = 0; k < flips; k++) {
+			uint64_t at = mixed(i, k) % (uint64_t)n;
+
+			/* Most of them where the pages' own fields are. */
+			if (k % 4)
+				at = at / 4096 * 4096 + at % 48;
+			bad[at] = (char)mixed(k, i);
+		}
+		assert_int_equal(pwrite(fd, bad, (size_t)n, 0), n);
+		found += pages_check(fd, UINT64_MAX) == LARDER_DAMAGED;
+	}
+	assert_true(found > 300);
+	assert_int_equal(pwrite(fd, sound, (size_t)n, 0), n);
+	close(fd);
+	free(sound);
+	free(bad);
+	fixture_open(f);
+	check_stock(f, true);
 	fixture_free(f);
 }
 
@@ -455,6 +500,7 @@ main(void)
 	    cmocka_unit_test(test_under_way),
 	    cmocka_unit_test(test_interrupted),
 	    cmocka_unit_test(test_verified),
+	    cmocka_unit_test(test_garbage),
 	    cmocka_unit_test(test_swept),
 	    cmocka_unit_test(test_any_bit),
 	};
