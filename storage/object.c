@@ -36,7 +36,8 @@
  *        0    4  magic "LDR1"
  *        4    1  version
  *        5    1  encoding of the payload
- *        6    2  zero
+ *        6    1  1: in the pack of those that moved or changed, 0: of newcomers
+ *        7    1  zero
  *        8    4  front: bytes before the payload, this header included
  *       12    4  stored: bytes of the payload
  *       16    8  sum of the payload, seeded with the object's id
@@ -414,6 +415,18 @@ object_front_peek(struct bytes in, uint64_t *front, uint64_t *stored)
 	    *stored > 2 * STORE_SMALL)
 		return LARDER_DAMAGED;
 	return 0;
+}
+
+void
+object_front_mark(char *front, bool moved)
+{
+	front[6] = moved;
+}
+
+bool
+object_front_moved(struct bytes in)
+{
+	return in.n >= OBJECT_FRONT_MIN && in.p[6];
 }
 
 const char *

@@ -107,6 +107,10 @@ int object_front_decode(
 /* The fixed part only, to know how long the rest is. */
 int object_front_peek(struct bytes in, uint64_t *front, uint64_t *stored);
 
+/* What it says of the pack that it is in: is that the one for records of what
+ * was stored before? */
+void object_front_mark(char *front, bool moved);
+bool object_front_moved(struct bytes in);
 /* Where the first of them may begin, or NULL: the last 3 bytes may be part of
  * one that goes on behind them. */
 const char *object_front_find(struct bytes in);

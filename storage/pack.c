@@ -203,6 +203,7 @@ pack_append(struct store *store, enum policy_queue queue,
 	place->offset = p->end;
 	place->sum = object_sum(payload, place->stored, value->infos[0].id);
 	place->front = object_front_encode(value, place, to);
+	object_front_mark(to, queue == POLICY_MAIN);
 	if (place->stored)
 		memcpy(to + place->front, payload, place->stored);
 	p->filled += place->front + place->stored;

@@ -3,9 +3,11 @@
  *
  * Every record of a pack has its key, variant and meta with it, and where the
  * other part of its object lies (place.c). So the newest record of an object
- * that is left is the truth about it; and since packs are read oldest first,
- * and each from its start, that is the last one seen. What was removed reads
- * as zeros.
+ * that is left is the truth about it. An object's first record is in a pack of
+ * newcomers, or in one of the main queue; all others are in those. So the
+ * newcomers' packs are read first, then the others, each kind oldest first, and
+ * each pack from its start: the newest is the last one seen. What was removed
+ * reads as zeros.
  *
  * What always holds: nothing is taken whose sums do not fit, or whose other
  * part is not where the record says.
@@ -126,6 +128,7 @@ resolves(struct store *store, const struct place *place, uint64_t id)
 /* ---- objects ------------------------------------------------------------- */
 
 struct finding {
+	const struct salvage *salvage;
 	struct bytes key;
 	const struct object_info *info;
 	const struct place *self;
@@ -133,10 +136,14 @@ struct finding {
 };
 
 static bool
-is_behind(const struct place *a, const struct place *b)
+is_behind(const struct salvage *s, const struct place *a, const struct place *b)
 {
+	bool moved = salvage_is_main(s, b->container);
+
 	if (a->kind != PLACE_PACK)
 		return false;
+	if (salvage_is_main(s, a->container) != moved)
+		return !moved;
 	return a->container != b->container ? a->container > b->container
 					    : a->offset >= b->offset;
 }
@@ -176,8 +183,8 @@ on_find(void *arg, const struct image *old, struct image **out)
 			f->is_new = false;
 			/* Known by this record, or by a newer one. */
 			if (info->body.kind == PLACE_NONE ||
-			    is_behind(&info->head, f->self) ||
-			    is_behind(&info->body, f->self))
+			    is_behind(f->salvage, &info->head, f->self) ||
+			    is_behind(f->salvage, &info->body, f->self))
 				return 0;
 		} else if (info->id > id &&
 			   bytes_eq(info->variant, f->info->variant)) {
@@ -211,7 +218,7 @@ take(struct store *store, struct salvage *s, struct file *file,
     uint64_t *objects)
 {
 	struct object_info info = value->infos[0];
-	struct finding f = {value->key, &info, self, false};
+	struct finding f = {s, value->key, &info, self, false};
 	struct hash hash = store_hash(store, value->key);
 	bool head = info.head.kind == PLACE_SELF;
 	uint64_t next = atomic_load(&store->next_id);
@@ -308,4 +315,30 @@ rescue_pack(struct store *store, struct salvage *salvage, uint64_t id,
 	free(s.buf);
 	free(value);
 	return err;
+}
+
+bool
+rescue_is_main(struct store *store, uint64_t id)
+{
+	struct place place = {.kind = PLACE_PACK, .container = id};
+	struct scan s = {.store = store, .buf = malloc(WINDOW)};
+	uint64_t allocated;
+	bool moved = false;
+
+	if (s.buf && file_open(&store->files, &place, 0, &s.file) == 0 &&
+	    disk_size(s.file->fd, &s.size, &allocated) == 0)
+		while (seek_record(&s)) {
+			const char *p = look(&s, OBJECT_FRONT_MIN);
+			struct bytes front = {p, p ? OBJECT_FRONT_MIN : 0};
+			uint64_t n, stored;
+
+			if (object_front_peek(front, &n, &stored) == 0) {
+				moved = object_front_moved(front);
+				break;
+			}
+			s.at++;
+		}
+	file_unref(&store->files, &s.file);
+	free(s.buf);
+	return moved;
 }

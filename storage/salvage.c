@@ -41,7 +41,10 @@ struct salvage {
 	pthread_mutex_t sweeping;
 	pthread_mutex_t lock; /* a leaf; for what follows */
 	pthread_cond_t changed;
-	bool busy;	    /* the catalog is being filled */
+	bool busy; /* the catalog is being filled */
+	/* The packs that it is filled from: those of newcomers come first. */
+	struct salvage_ids packs;
+	size_t newcomers;
 	uint64_t first_new; /* the thread's: the next id when that began */
 	/* Keys that were removed meanwhile, in a table of twice the size. */
 	struct hash *removed;
@@ -380,8 +383,9 @@ any_removed(struct salvage *s)
 /* Twice, where a key was removed meanwhile: between the two all that was found
  * is committed, so that what is removed from then on is zeroed by that. */
 static int
-fill_from(struct salvage *s, const struct salvage_ids *packs, uint64_t *objects)
+fill_from(struct salvage *s, uint64_t *objects)
 {
+	const struct salvage_ids *packs = &s->packs;
 	uint64_t again = 0;
 	int err = 0;
 
@@ -394,18 +398,54 @@ fill_from(struct salvage *s, const struct salvage_ids *packs, uint64_t *objects)
 	return err ? err : flush(s);
 }
 
+bool
+salvage_is_main(const struct salvage *s, uint64_t pack)
+{
+	const uint64_t *from = s->packs.ids + s->newcomers;
+
+	return s->packs.count > s->newcomers &&
+	       bsearch(&pack, from, s->packs.count - s->newcomers,
+		   sizeof(*from), by_number) != NULL;
+}
+
+/* All packs, those of newcomers first, each kind by number. */
+static int
+list_packs(struct salvage *s)
+{
+	struct salvage_ids all, *packs = &s->packs;
+	int err = salvage_list(s->store, "packs", &all);
+	size_t n = 0;
+
+	packs->count = s->newcomers = 0;
+	packs->ids = calloc(all.count + 1, sizeof(*packs->ids));
+	if (!err && !packs->ids)
+		err = LARDER_NOMEM;
+	for (size_t i = 0; i < all.count && !err; i++) {
+		if (rescue_is_main(s->store, all.ids[i]))
+			all.ids[n++] = all.ids[i];
+		else
+			packs->ids[s->newcomers++] = all.ids[i];
+	}
+	for (size_t i = 0; i < n; i++)
+		packs->ids[s->newcomers + i] = all.ids[i];
+	packs->count = s->newcomers + n;
+	free(all.ids);
+	return err;
+}
+
 static int
 fill(struct salvage *s)
 {
 	struct store *store = s->store;
-	struct salvage_ids packs;
 	uint64_t objects = 0;
-	int err = salvage_list(store, "packs", &packs);
+	int err = list_packs(s);
 
 	s->first_new = store->next_id;
 	if (!err)
-		err = fill_from(s, &packs, &objects);
-	free(packs.ids);
+		err = fill_from(s, &objects);
+	free(s->packs.ids);
+	memset(&s->packs, 0, sizeof(s->packs));
+	s->newcomers = 0;
 	if (err)
 		return err;
 	store_report(store, "the catalog is made anew: %llu objects",

@@ -49,6 +49,11 @@ bool salvage_was_removed(struct salvage *s, struct hash hash);
 /* Objects from this id on were stored since it began. */
 uint64_t salvage_first_new(const struct salvage *s);
 
+/* Is the pack, one of those that are read, one of the main queue? */
+bool salvage_is_main(const struct salvage *s, uint64_t pack);
+
+/* rescue.c: what the first record of a pack that can be found says. */
+bool rescue_is_main(struct store *store, uint64_t id);
 /* rescue.c: all objects of one pack become the catalog's. 0, LARDER_CLOSED
  * (ending), LARDER_NOMEM. *objects goes up by those that were not there. */
 int rescue_pack(
