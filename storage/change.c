@@ -130,6 +130,7 @@ placed(struct store *store, struct object *o, const struct place *places,
 	o->info.head = places[0];
 	o->info.body = places[1];
 	o->move = 0;
+	o->told = false;
 	chunk_unref(&o->head);
 	pressed_unref(&o->pressed);
 	*let_go = NULL;
@@ -149,7 +150,7 @@ static void
 inherit(struct object *o, const struct image *from, const struct place *places)
 {
 	for (unsigned i = 0; i < from->count; i++) {
-		if (from->objects[i] == o ||
+		if (from->objects[i] == o || o->told ||
 		    from->objects[i]->info.id != o->info.id)
 			continue;
 		if (!o->pressed)

@@ -46,6 +46,7 @@ object_copy(const struct object *o)
 	if (!copy)
 		return NULL;
 	copy->move = o->move;
+	copy->told = o->told;
 	copy->blob = o->blob ? blob_ref(o->blob) : NULL;
 	copy->head = o->head ? chunk_ref(o->head) : NULL;
 	copy->pressed = o->pressed ? pressed_ref(o->pressed) : NULL;

@@ -33,6 +33,9 @@ struct object {
 	struct pressed *pressed;
 	/* Its payload is to be copied out of this container, or 0. */
 	uint64_t move;
+	/* Its places are what a record told rescue.c, until they are
+	 * committed: a commit of what was told before knows no better. */
+	bool told;
 	size_t cost; /* bytes of memory, but for the blob */
 	char data[];
 };

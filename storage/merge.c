@@ -8,7 +8,8 @@
  * process ended is found by merge_all(), or by eviction in its turn.
  *
  * What always holds: nothing is evicted for it; a pack that is appended to is
- * left alone.
+ * left alone, and so are all while a lost catalog is made anew: they have more
+ * than it knows.
  */
 #include "internal.h"
 #include "members.h"
@@ -27,7 +28,8 @@ merge_note(struct store *store, uint64_t id, const struct object_container *c)
 {
 	struct writer *w = &store->writer;
 
-	if (!is_sparse(c) || w->sparse_count == WRITER_SPARSE)
+	if (!is_sparse(c) || w->sparse_count == WRITER_SPARSE ||
+	    salvage_busy(store))
 		return;
 	for (unsigned i = 0; i < w->sparse_count; i++)
 		if (w->sparse[i] == id)
@@ -72,6 +74,8 @@ merge_all(struct store *store)
 	uint64_t id = 0;
 	int err = 0;
 
+	if (salvage_busy(store))
+		return;
 	while (!err && catalog_next_container(r, &id) == 0) {
 		err = catalog_get_container(r, id, &c);
 		catalog_reader_rest(r);

@@ -142,6 +142,9 @@ is_behind(const struct salvage *s, const struct place *a, const struct place *b)
 
 	if (a->kind != PLACE_PACK)
 		return false;
+	/* It came while this went on. */
+	if (a->container >= salvage_first_new(s))
+		return true;
 	if (salvage_is_main(s, a->container) != moved)
 		return !moved;
 	return a->container != b->container ? a->container > b->container
@@ -192,6 +195,8 @@ on_find(void *arg, const struct image *old, struct image **out)
 		}
 	}
 	now = object_new(f->key, f->info);
+	if (now)
+		now->told = true;
 	*out = now ? image_with(old, now, has_id, &id) : NULL;
 	object_unref(&now);
 	return *out ? 1 : LARDER_NOMEM;

@@ -498,6 +498,18 @@ run(void *arg)
 	}
 }
 
+bool
+salvage_busy(struct store *store)
+{
+	struct salvage *s = store->salvage;
+	bool busy;
+
+	pthread_mutex_lock(&s->lock);
+	busy = s->busy;
+	pthread_mutex_unlock(&s->lock);
+	return busy;
+}
+
 void
 salvage_wait(struct store *store)
 {

@@ -35,6 +35,8 @@ void salvage_stop(struct store *store);
 void salvage_release(struct store *store);
 /* Returns when the catalog is filled; at once where it is. */
 void salvage_wait(struct store *store);
+/* Is it being filled, so that packs have more than it knows? */
+bool salvage_busy(struct store *store);
 /* A damaged catalog that was set aside goes: the bytes that it took. */
 uint64_t salvage_tidy(struct store *store);
 /* A key is removed, whatever lies in packs that were not looked at yet. */
