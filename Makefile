@@ -167,7 +167,9 @@ bench: all $(BENCH_TOOLS)
 # By hand: build/gcc/tests/bench/scale -n 1000000. Out of storage/ and base/.
 scale: $(B)/tests/bench/scale
 
-$(B)/tests/bench/scale: $(B)/tests/bench/scale.o $(B)/liblarder.a
+$(B)/tests/bench/scale: $(B)/tests/bench/scale.o \
+		$(B)/tests/bench/scale_objects.o $(B)/tests/bench/scale_catalog.o \
+		$(B)/liblarder.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -llmdb -lzstd -lxxhash -lpthread
 

@@ -25,38 +25,22 @@
  *   disk     bytes that du finds, a byte of body
  *   start    ms from exec after the kill to the first hit
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "catalog.h"
 #include "larder/clock.h"
 #include "larder/store.h"
+#include "scale.h"
 
-#define BODY  2048u
-#define URL   80u
 #define MIB   (1024u * 1024)
 #define TIER  (16u * MIB)
-#define FINDS 200000u
 #define ARENA (256u * 1024)
-
-/* Of all threads, in us: what others on the machine do is no part of it. */
-static double
-cpu_us(void)
-{
-	struct rusage u;
-
-	getrusage(RUSAGE_SELF, &u);
-	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1e6 +
-	       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
-}
 
 /* What one step measured, from the process that inserted to its parent. */
 struct report {
@@ -65,85 +49,7 @@ struct report {
 	uint64_t stalls;
 };
 
-static unsigned meta_size = 60;
-
-static void
-die(const char *what, int err)
-{
-	fprintf(stderr, "scale: %s: %s\n", what,
-	    err < 0 ? larder_strerror(err) : strerror(errno));
-	exit(1);
-}
-
-/* ---- objects ------------------------------------------------------------- */
-
-static uint64_t
-mix(uint64_t x)
-{
-	x += 0x9e3779b97f4a7c15u;
-	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
-	x = (x ^ x >> 27) * 0x94d049bb133111ebu;
-	return x ^ x >> 31;
-}
-
-/* In no order, over twenty hosts and a quarter million folders. */
-static void
-url_of(uint64_t i, char url[URL + 1])
-{
-	uint64_t r = mix(i);
-	unsigned folder = (unsigned)(r % 250000);
-
-	snprintf(url, URL + 1,
-	    "http://mirror%02u.example.org/debian/pool/main/%c/lib%05x/"
-	    "lib%05x-%08x_%u.%u.xz",
-	    (unsigned)(r >> 20) % 20, 'a' + (int)(folder % 26), folder, folder,
-	    (unsigned)(r >> 32), (unsigned)(i / 7 % 10), (unsigned)(i % 10));
-}
-
-static void
-body_of(uint64_t i, char body[BODY])
-{
-	for (unsigned k = 0; k < BODY / 8; k++) {
-		uint64_t v = mix(i * (BODY / 8) + k);
-
-		memcpy(body + 8 * k, &v, 8);
-	}
-}
-
-static size_t
-head_of(uint64_t i, char *buf, size_t size)
-{
-	uint64_t r = mix(~i);
-
-	return (size_t)snprintf(buf, size,
-	    "HTTP/1.1 200 OK\r\nServer: nginx\r\n"
-	    "Date: Fri, 27 Nov 2026 %02u:%02u:%02u GMT\r\n"
-	    "Content-Type: application/x-xz\r\nContent-Length: %u\r\n"
-	    "Last-Modified: Mon, %02u Oct 2026 %02u:%02u:%02u GMT\r\n"
-	    "ETag: \"%08x-%x\"\r\nAccept-Ranges: bytes\r\n\r\n",
-	    (unsigned)(i / 3600 % 24), (unsigned)(i / 60 % 60),
-	    (unsigned)(i % 60), BODY, (unsigned)(r % 28) + 1,
-	    (unsigned)(r >> 8) % 24, (unsigned)(r >> 16) % 60,
-	    (unsigned)(r >> 24) % 60, (unsigned)(r >> 32), BODY);
-}
-
-/* Numbers, then a validator, as src/cache/meta.c has them. */
-static size_t
-meta_of(uint64_t i, char *buf)
-{
-	uint64_t r = mix(~i);
-	char etag[2 * 64];
-
-	memset(buf, 3, meta_size);
-	for (unsigned k = 0; k < 8 && k + 8 < meta_size; k++)
-		buf[k + 4] = (char)(r >> 8 * k);
-	snprintf(etag, sizeof(etag), "\"%08x-%x\"%016llx%016llx%016llx",
-	    (unsigned)(r >> 32), BODY, (unsigned long long)mix(r),
-	    (unsigned long long)mix(r + 1), (unsigned long long)mix(r + 2));
-	for (unsigned k = 24; k < meta_size && etag[k - 24]; k++)
-		buf[k] = etag[k - 24];
-	return meta_size;
-}
+/* ---- inserting ----------------------------------------------------------- */
 
 static void
 insert(struct store *store, uint64_t i, uint64_t *stalls)
@@ -289,118 +195,6 @@ memory_of(double *rss, double *dirty)
 				  !strstr(path, "-lock");
 	}
 	fclose(f);
-}
-
-/* ---- the catalog alone --------------------------------------------------- */
-
-#define GROUP 4096u
-
-static struct hash
-plain_hash(const char *url)
-{
-	uint64_t h = object_sum(url, URL, 1);
-
-	return (struct hash){h, mix(h)};
-}
-
-/* What the writer would have put for the i-th object. */
-static int
-put_one(struct catalog *c, uint64_t i)
-{
-	char url[URL + 1], meta[256], buf[1024];
-	struct object_value v = {.count = 1};
-	struct place *body = &v.infos[0].body;
-	int err;
-
-	url_of(i, url);
-	v.key = bytes_of(url, URL);
-	v.infos[0] = (struct object_info){.id = i + i / 28000 + 1,
-	    .stored_at = clock_wall_ms() / 1000,
-	    .expires = clock_wall_ms() / 1000 + 86400 * (int64_t)(i % 30),
-	    .head_size = 215,
-	    .body_size = BODY,
-	    .variant = {"", 0},
-	    .meta = {meta, meta_of(i, meta)}};
-	*body = (struct place){.kind = PLACE_PACK,
-	    .container = i / 28000 * 28001 + 1,
-	    .offset = i % 28000 * 2460,
-	    .front = 195,
-	    .stored = BODY + 215,
-	    .raw = BODY + 215,
-	    .sum = mix(i)};
-	err = catalog_put(c, plain_hash(url), v.key,
-	    bytes_of(buf, object_value_encode(&v, buf)));
-	return err ? err
-		   : catalog_put_member(c, body, plain_hash(url), v.key, true);
-}
-
-static double
-get_cost(struct catalog *c, uint64_t count)
-{
-	struct catalog_reader *r;
-	struct object_value v;
-	struct bytes value;
-	double before = 0;
-	char url[URL + 1];
-	int err = catalog_reader_open(c, &r);
-
-	for (unsigned i = 0; !err && i < 2 * FINDS; i++) {
-		if (i == FINDS)
-			before = cpu_us();
-		url_of(mix(i) % count, url);
-		err =
-		    catalog_get(r, plain_hash(url), bytes_of(url, URL), &value);
-		if (!err)
-			err =
-			    object_value_decode(value, bytes_of(url, URL), &v);
-	}
-	if (err)
-		die("get", err);
-	catalog_reader_close(&r);
-	return (cpu_us() - before) * 1e3 / FINDS;
-}
-
-static void
-catalog_alone(const char *path, uint64_t count)
-{
-	uint64_t i = 0, next = 10000;
-	double before = cpu_us();
-	struct catalog *c;
-	char name[512];
-	int err;
-
-	snprintf(name, sizeof(name), "%s/" CATALOG_FILE, path);
-	if ((err = catalog_open(&c, name, 1ull << 40)) != 0)
-		die(name, err);
-	printf("%10s %8s %8s %8s %8s\n", "objects", "in file", "used",
-	    "get, ns", "put, us");
-	while (i < count) {
-		uint64_t end = i + GROUP, from = next / 10;
-
-		end = end < next ? end : next;
-		end = end < count ? end : count;
-		err = catalog_begin(c);
-		for (; !err && i < end; i++)
-			err = put_one(c, i);
-		if (!err)
-			err = catalog_commit(c);
-		if (err)
-			die("put", err);
-		if (i != next && i != count)
-			continue;
-		if (next == 10000)
-			from = 0;
-		printf("%10llu %8.1f %8.1f", (unsigned long long)i,
-		    (double)catalog_size(c) / (double)i,
-		    (double)catalog_used(c) / (double)i);
-		before = cpu_us() - before;
-		printf(" %8.0f %8.1f\n", get_cost(c, i),
-		    before / (double)(i - from));
-		fflush(stdout);
-		next *= 10;
-		before = cpu_us();
-	}
-	catalog_close(&c);
 }
 
 /* ---- processes ----------------------------------------------------------- */

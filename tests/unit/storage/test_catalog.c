@@ -10,6 +10,7 @@
 #include "block.h"
 #include "catalog.h"
 #include "disk.h"
+#include "file.h"
 #include "larder/check.h"
 
 #define MIB  (1024u * 1024)
@@ -556,6 +557,96 @@ test_gc(void **state)
 	fixture_free(f);
 }
 
+struct counted {
+	unsigned seen;
+	char last; /* of the key */
+};
+
+static int
+on_item(void *arg, const struct store_item *item)
+{
+	struct counted *c = arg;
+
+	c->seen++;
+	c->last = item->record.key.p[item->record.key.n - 1];
+	return 1;
+}
+
+/* Keys that the index has cut: told apart, found by prefixes longer than the
+ * cut, and removed. */
+static void
+test_long_keys(void **state)
+{
+	struct fixture *f = fixture_new(64 * MIB, 0);
+	struct store_removed removed;
+	struct counted c = {0};
+	char key[600];
+
+	(void)state;
+	for (unsigned i = 0; i < 20; i++) {
+		memset(key, 'k', sizeof(key));
+		snprintf(key + 550, 50, "/%c", 'a' + (int)i);
+		put(f, key, "", i, i % 2 ? 300000 : 1000, true);
+	}
+	fixture_reopen(f);
+	for (unsigned i = 0; i < 20; i++) {
+		snprintf(key + 550, 50, "/%c", 'a' + (int)i);
+		assert_int_equal(get(f, key, "", i, i % 2 ? 300000 : 1000), 0);
+	}
+	snprintf(key + 550, 50, "/d");
+	assert_int_equal(store_remove_matching(f->store, bytes_str(key),
+			     on_item, &c, false, &removed),
+	    0);
+	assert_int_equal(c.seen, 1);
+	assert_int_equal(c.last, 'd');
+	assert_int_equal(removed.objects, 1);
+	fixture_reopen(f);
+	assert_int_equal(get(f, key, "", 3, 300000), LARDER_ABSENT);
+	snprintf(key + 550, 50, "/e");
+	assert_int_equal(get(f, key, "", 4, 1000), 0);
+	fixture_free(f);
+}
+
+/* Two records of the catalog cannot make two things of one open file. */
+static void
+test_file_fits(void **state)
+{
+	char folder[] = "/tmp/larder-test.XXXXXX";
+	struct place place = {.kind = PLACE_BLOB, .container = 9};
+	struct budget budget = {.size = MIB};
+	struct files files;
+	struct file *file, *again;
+	bool made;
+	int dir;
+
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	assert_int_equal(disk_open_folder(folder, false, &dir), 0);
+	assert_int_equal(disk_mkdir(dir, "tmp", &made), 0);
+	files_init(&files, dir, &budget);
+	assert_int_equal(file_create(&files, 9, PLACE_PACK, &file), 0);
+	assert_int_equal(file_open(&files, &place, 1, &again), LARDER_DAMAGED);
+	assert_null(again);
+	place.kind = PLACE_PACK;
+	assert_int_equal(file_open(&files, &place, 1, &again), 0);
+	assert_true(file == again);
+	file_unref(&files, &again);
+	/* A blob's that says of itself how long it is. */
+	file->kind = PLACE_BLOB;
+	file->raw = file->stored = 5000;
+	file->table = calloc(1, 16);
+	place = (struct place){
+	    .kind = PLACE_BLOB, .container = 9, .raw = 5000, .stored = 5000};
+	assert_int_equal(file_open(&files, &place, 1, &again), 0);
+	file_unref(&files, &again);
+	place.raw = place.stored = 1 << 30;
+	assert_int_equal(file_open(&files, &place, 1, &again), LARDER_DAMAGED);
+	file_unref(&files, &file);
+	files_release(&files);
+	disk_close(dir);
+	nftw(folder, rm_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
 int
 main(void)
 {
@@ -567,6 +658,8 @@ main(void)
 	    cmocka_unit_test(test_rot),
 	    cmocka_unit_test(test_copy),
 	    cmocka_unit_test(test_gc),
+	    cmocka_unit_test(test_long_keys),
+	    cmocka_unit_test(test_file_fits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
