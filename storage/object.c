@@ -3,9 +3,11 @@
  * LEB128, at most 10 bytes. Sums are XXH3-64.
  *
  * The folder
- *   larder.store   superblock, text: "larder store, format N\n", secret
+ *   larder.store   superblock, twice: "larder store, format N\n", secret, sum
  *   lock           held by the process that uses it
  *   catalog.mdb    LMDB, see catalog.c
+ *   catalog.rebuild  it is there: the catalog does not know all that is here
+ *   catalog.damaged  one that was set aside; nobody needs it
  *   packs/ID       pack: records one after another, holes where some were
  *   blobs/xx/ID    one body each; xx: the last two digits of ID
  *   tmp/ID         a pack or blob that the catalog does not name yet, or is
