@@ -3,7 +3,7 @@
  * LEB128, at most 10 bytes, "signed" one in zigzag. Sums are XXH3-64.
  *
  * The folder
- *   larder.store   superblock, text: "larder store, format N\n", secret
+ *   larder.store   superblock, twice: "larder store, format N\n", secret, sum
  *   lock           held by the process that uses it
  *   sketch         what was asked for how often, see sketch.c; may be missing
  *   catalog.mdb    LMDB, see catalog.c, tree.c, block.c

@@ -250,7 +250,8 @@ struct known {
 	 * its session, or what came after that. 0: removed. */
 	uint64_t sure, later[64];
 	unsigned later_count;
-	int64_t ago; /* ms that it was done before that end */
+	unsigned older; /* of these, of sessions that were killed */
+	int64_t ago;	/* ms that it was done before that end */
 	bool has_sure;
 };
 
@@ -267,11 +268,11 @@ fail(const char *what, unsigned k)
 static void
 flushed(struct known *w, int64_t ago)
 {
-	if (!w->later_count)
+	if (w->later_count == w->older)
 		return;
 	w->sure = w->later[(w->later_count - 1) % 64];
 	w->has_sure = true;
-	w->later_count = 0;
+	w->later_count = w->older = 0;
 	w->ago = ago;
 }
 
@@ -282,8 +283,14 @@ note(const char *verb, unsigned k, uint64_t v, int64_t ms, int64_t end,
 {
 	struct known *w = &known[k];
 
-	if (k >= KEYS || !strcmp(verb, "open"))
+	if (k >= KEYS)
 		return;
+	if (!strcmp(verb, "open")) {
+		/* What a kill may have lost no flush makes durable. */
+		for (k = 0; k < KEYS; k++)
+			known[k].older = known[k].later_count;
+		return;
+	}
 	if (!strcmp(verb, "flush")) {
 		for (k = 0; k < KEYS; k++)
 			flushed(&known[k], end - ms);
@@ -292,7 +299,7 @@ note(const char *verb, unsigned k, uint64_t v, int64_t ms, int64_t end,
 	if (ms < end - grace) {
 		w->sure = v;
 		w->has_sure = true;
-		w->later_count = 0;
+		w->later_count = w->older = 0;
 		w->ago = end - ms;
 	} else {
 		w->later[w->later_count++ % 64] = v;
