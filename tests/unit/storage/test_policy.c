@@ -264,6 +264,11 @@ test_judge(void **state)
 		moved += m[i].stays ? m[i].size : 0;
 	assert_int_equal(moved, 10 * 1000);
 	assert_true(m[96].stays && !m[0].stays);
+	/* Without room to write there are holes at least. */
+	c.room = 100;
+	assert_int_equal(policy_judge(&p, &c, m, 100), POLICY_STAY);
+	assert_true(m[96].stays && !m[1].stays);
+	c.room = MIB;
 	/* What is bound stays, and at last nothing else does. */
 	c.round = 8;
 	p.credit = MIB;
