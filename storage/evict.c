@@ -104,9 +104,6 @@ struct blobs {
 static void
 evict_blob(struct eviction *e, struct blobs *b, struct members *m)
 {
-	/* It is worth, or not, what it takes. */
-	for (size_t i = 0; i < m->count; i++)
-		m->says[i].bound = m->all[i].lost;
 	if (judge(e, m) == POLICY_STAY) {
 		e->stayed += m->record.size;
 		b->stay[b->stays++] = m->container;
@@ -130,7 +127,8 @@ evict_blobs(struct eviction *e, enum policy_queue queue, struct members *m)
 
 	list_init(&b.batch);
 	b.limit = b.limit < 64 ? b.limit : 64;
-	while (!err && m->record.kind == PLACE_BLOB) {
+	while (!err && m->record.kind == PLACE_BLOB &&
+	       !(m->count && m->all[0].lost)) {
 		if (m->count)
 			evict_blob(e, &b, m);
 		else
@@ -180,8 +178,15 @@ step(struct eviction *e)
 		store->writer.scan[queue]++;
 		return err != LARDER_NOMEM;
 	}
-	err = m.record.kind == PLACE_BLOB ? evict_blobs(e, queue, &m)
-					  : evict_pack(e, queue, &m);
+	/* Where the catalog contradicts itself that is put right first. */
+	if (m.count && m.all[0].lost) {
+		err = members_leave(store, &m);
+		pass_by(store, queue, id, &m.record);
+	} else if (m.record.kind == PLACE_BLOB) {
+		err = evict_blobs(e, queue, &m);
+	} else {
+		err = evict_pack(e, queue, &m);
+	}
 	members_release(&m);
 	if (err && err != LARDER_NOSPACE)
 		store->writer.scan[queue]++;
