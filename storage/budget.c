@@ -73,6 +73,16 @@ budget_usable(const struct budget *b)
 	return n > last ? n - last : 0;
 }
 
+uint64_t
+budget_lack(const struct budget *b, uint64_t need)
+{
+	uint64_t size = atomic_load_explicit(&b->size, memory_order_relaxed);
+	uint64_t taken = atomic_load_explicit(&b->taken, memory_order_relaxed);
+	uint64_t wanted = taken + need + budget_last(b);
+
+	return wanted > size ? wanted - size : 0;
+}
+
 static uint64_t
 share(const struct budget *b, unsigned part, uint64_t least, uint64_t most)
 {

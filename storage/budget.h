@@ -24,6 +24,8 @@ void budget_give(struct budget *b, uint64_t n);
 uint64_t budget_free(const struct budget *b);
 /* The same without what only eviction may take. */
 uint64_t budget_usable(const struct budget *b);
+/* What must be given back until so much is usable. */
+uint64_t budget_lack(const struct budget *b, uint64_t need);
 /* How much is to be kept free, so that who writes need not wait. */
 uint64_t budget_margin(const struct budget *b);
 uint64_t budget_last(const struct budget *b);

@@ -104,9 +104,6 @@ struct blobs {
 static void
 evict_blob(struct eviction *e, struct blobs *b, struct members *m)
 {
-	/* It is worth, or not, what it takes. */
-	for (size_t i = 0; i < m->count; i++)
-		m->says[i].bound = false;
 	if (judge(e, m) == POLICY_STAY) {
 		e->stayed += m->record.size;
 		b->stay[b->stays++] = m->container;
@@ -125,7 +122,7 @@ evict_blobs(struct eviction *e, enum policy_queue queue, struct members *m)
 	struct writer *w = &store->writer;
 	struct commit_extra x = {0};
 	struct blobs b = {.limit = commit_limit(store)};
-	uint64_t usable = budget_usable(&store->budget);
+	uint64_t lack = budget_lack(&store->budget, e->need);
 	int err = 0;
 
 	list_init(&b.batch);
@@ -136,8 +133,7 @@ evict_blobs(struct eviction *e, enum policy_queue queue, struct members *m)
 		else
 			x.remove = m->container;
 		w->scan[queue] = m->record.queue + 1;
-		if (x.remove || ++b.count == b.limit ||
-		    usable + b.freed >= e->need)
+		if (x.remove || ++b.count == b.limit || b.freed >= lack)
 			break;
 		members_release(m);
 		err = catalog_oldest(w->reader, &w->scan[queue], &m->container);

@@ -109,6 +109,9 @@ load(struct store *store, struct members *m)
 			err = add_key(store, m, owners.keys[i]);
 	}
 	owners_release(&owners);
+	/* What it does not say is not known to be nobody's. */
+	if (!err && catalog_damaged(store->catalog))
+		err = LARDER_DAMAGED;
 	if (!err)
 		arrange(m);
 	return err;

@@ -205,6 +205,10 @@ policy_judge(struct policy *p, const struct policy_container *c,
 		return kept ? POLICY_STAY : POLICY_LEAVE;
 	if (kept && kept >= policy_blocks(members, n) / 20 * DENSE)
 		return POLICY_STAY;
+	/* Where there is no room to write anything, as when the budget was
+	 * cut, what is worth it need not go for that. */
+	if (kept > c->room && c->round < ROUNDS)
+		return POLICY_STAY;
 	/* It must gain something. */
 	bytes = c->size / 10 * 9;
 	bytes = bytes < p->credit ? bytes : p->credit;

@@ -180,13 +180,16 @@ publish(struct presser *p, struct press_task *t)
 }
 
 /* Where there is none the writer makes some: pressing gives back more than it
- * takes. */
+ * takes. But only a little of all there is, or it would be the body itself
+ * that goes. */
 static int
 reserve(struct presser *p, struct press_task *t)
 {
 	struct store *store = p->store;
 	int err = squeeze_reserve(store, t, t->expected);
 
+	if (t->expected > store->budget.size / 64)
+		return err;
 	for (unsigned i = 0; err == LARDER_NOSPACE && i < ROOM_TRIES; i++) {
 		atomic_store(&store->press_wants, 2 * t->expected);
 		writer_nudge(store);

@@ -264,6 +264,11 @@ test_judge(void **state)
 		moved += m[i].stays ? m[i].size : 0;
 	assert_int_equal(moved, 10 * 1000);
 	assert_true(m[96].stays && !m[0].stays);
+	/* Without room to write there are holes at least. */
+	c.room = 100;
+	assert_int_equal(policy_judge(&p, &c, m, 100), POLICY_STAY);
+	assert_true(m[96].stays && !m[1].stays);
+	c.room = MIB;
 	/* What is bound stays, and at last nothing else does. */
 	c.round = 8;
 	p.credit = MIB;
@@ -311,6 +316,55 @@ test_sketch(void **state)
 	sketch_free(other);
 }
 
+/* The same requests, as lines and as libCacheSim has them. */
+static void
+test_formats(void **state)
+{
+	static const struct request all[] = {
+	    {1, 100}, {0x1122334455667788u, 4000000000u}, {1, 100}, {7, 0}};
+	char path[] = "/tmp/larder-trace-XXXXXX";
+	struct trace t = {NULL, 0, 0};
+	const char *why;
+	FILE *f = fdopen(mkstemp(path), "w");
+
+	(void)state;
+	assert_non_null(f);
+	for (unsigned i = 0; i < 4; i++) {
+		char r[24] = {0};
+		uint32_t size = (uint32_t)all[i].size;
+
+		r[0] = (char)i;
+		memcpy(r + 4, &all[i].key, 8);
+		memcpy(r + 12, &size, 4);
+		fwrite(r, sizeof(r), 1, f);
+	}
+	fclose(f);
+	assert_int_equal(trace_read(&t, path, &why), 0);
+	assert_int_equal(t.count, 4);
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(t.requests[i].size, all[i].size);
+	assert_true(t.requests[0].key == t.requests[2].key);
+	assert_true(t.requests[0].key != t.requests[1].key);
+	trace_release(&t);
+	f = fopen(path, "w");
+	fprintf(f, "# a comment\n/a/b 100\n/c\t4000000000\n/a/b 100\n");
+	fclose(f);
+	assert_int_equal(trace_read(&t, path, &why), 0);
+	assert_int_equal(t.count, 3);
+	assert_int_equal(t.requests[1].size, 4000000000u);
+	assert_true(t.requests[0].key == t.requests[2].key);
+	assert_true(t.requests[0].key != t.requests[1].key);
+	assert_int_equal(trace_footprint(&t), 4000000100u);
+	trace_release(&t);
+	f = fopen(path, "w");
+	fprintf(f, "/a\n");
+	fclose(f);
+	assert_int_equal(trace_read(&t, path, &why), -1);
+	assert_int_equal(trace_read(&t, "/nowhere/trace", &why), -1);
+	trace_release(&t);
+	unlink(path);
+}
+
 int
 main(void)
 {
@@ -323,6 +377,7 @@ main(void)
 	    cmocka_unit_test(test_values),
 	    cmocka_unit_test(test_judge),
 	    cmocka_unit_test(test_sketch),
+	    cmocka_unit_test(test_formats),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
