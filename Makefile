@@ -44,7 +44,7 @@ FORMATTED = $(sort $(wildcard include/larder/*.h src/*.c src/*/*.[ch] \
 Q := $(if $(V),,@)
 say = $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),,@printf '  %-5s %s\n' $(1) $(2))
 
-.PHONY: all units
+.PHONY: all units simulate
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -83,6 +83,20 @@ $(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/liblarder.a
 $(B)/src/admin/asset.o: $(wildcard src/admin/page/*)
 
 units: $(UNIT_BINS)
+
+# Of the policy of eviction on a trace: see tests/bench/simulate.c. Its model of
+# the store is what tests/unit/storage/test_policy.c runs traces through.
+MODEL = $(patsubst %,$(B)/tests/bench/%.o,model rivals trace)
+
+$(B)/tests/bench/simulate: $(B)/tests/bench/simulate.o $(MODEL) $(B)/liblarder.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lm
+
+$(B)/tests/unit/storage/test_policy: $(MODEL)
+$(B)/tests/unit/storage/test_policy: LIBS += -lm
+$(B)/tests/unit/storage/test_policy.o: DEFINES += -Itests/bench
+
+simulate: $(B)/tests/bench/simulate
 
 # ---- what it needs ----------------------------------------------------------
 
@@ -154,7 +168,7 @@ run: all
 SUITES = lint unit fuzz crash vtc system package
 TESTS = B=$(B) LARDERD=$(B)/larderd LARDERCTL=$(B)/larderctl tests/run
 
-.PHONY: check check-package soak bench fuzz fuzzers format
+.PHONY: check check-package soak bench scale fuzz fuzzers format
 
 check: all units fuzzers
 	@$(TESTS) $(SUITES)
@@ -178,6 +192,15 @@ $(BENCH_TOOLS): $(B)/tests/bench/%: tests/bench/%.c
 bench: all $(BENCH_TOOLS)
 	@LARDERD=$(B)/larderd LARDERCTL=$(B)/larderctl BENCH_TOOLS=$(B)/tests/bench \
 		tests/bench/run $(BENCH)
+
+# By hand: build/gcc/tests/bench/scale -n 1000000. Out of storage/ and base/.
+scale: $(B)/tests/bench/scale
+
+$(B)/tests/bench/scale: $(B)/tests/bench/scale.o \
+		$(B)/tests/bench/scale_objects.o $(B)/tests/bench/scale_catalog.o \
+		$(B)/liblarder.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -llmdb -lzstd -lxxhash -lpthread
 
 format:
 	clang-format -i $(FORMATTED)

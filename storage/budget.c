@@ -1,5 +1,5 @@
 /*
- * The budget and the sketch.
+ * The budget.
  *
  * What always holds: budget_take() never passes the bound, however many
  * threads take at once; who took gives back exactly that.
@@ -33,7 +33,7 @@ take(struct budget *b, uint64_t n, uint64_t leave)
 bool
 budget_take(struct budget *b, uint64_t n)
 {
-	return take(b, n, budget_pack(b));
+	return take(b, n, budget_last(b));
 }
 
 bool
@@ -68,104 +68,49 @@ budget_free(const struct budget *b)
 uint64_t
 budget_usable(const struct budget *b)
 {
-	uint64_t n = budget_free(b), last = budget_pack(b);
+	uint64_t n = budget_free(b), last = budget_last(b);
 
 	return n > last ? n - last : 0;
 }
 
 uint64_t
+budget_lack(const struct budget *b, uint64_t need)
+{
+	uint64_t size = atomic_load_explicit(&b->size, memory_order_relaxed);
+	uint64_t taken = atomic_load_explicit(&b->taken, memory_order_relaxed);
+	uint64_t wanted = taken + need + budget_last(b);
+
+	return wanted > size ? wanted - size : 0;
+}
+
+static uint64_t
+share(const struct budget *b, unsigned part, uint64_t least, uint64_t most)
+{
+	return bound(
+	    atomic_load_explicit(&b->size, memory_order_relaxed) / part, least,
+	    most);
+}
+
+uint64_t
+budget_last(const struct budget *b)
+{
+	return share(b, 128, MIB, 32 * MIB);
+}
+
+uint64_t
 budget_pack(const struct budget *b)
 {
-	return bound(atomic_load_explicit(&b->size, memory_order_relaxed) / 32,
-	    MIB, 64 * MIB);
+	return share(b, 128, MIB, 64 * MIB);
 }
 
 uint64_t
 budget_ahead(const struct budget *b)
 {
-	return bound(atomic_load_explicit(&b->size, memory_order_relaxed) / 16,
-	    MIB, 16 * MIB);
+	return share(b, 128, MIB, 16 * MIB);
 }
 
 uint64_t
 budget_margin(const struct budget *b)
 {
-	return budget_pack(b) / 2;
-}
-
-/* ---- frequency ---------------------------------------------------------- */
-
-static _Atomic uint8_t *
-counter(struct sketch *s, unsigned row, uint64_t hash)
-{
-	uint64_t mixed = (hash ^ hash >> 29) * (0x9e3779b97f4a7c15u + 2 * row);
-
-	return &s->rows[row][mixed >> 46];
-}
-
-/* Half of everything is forgotten, so that what was popular can go. */
-static void
-age(struct sketch *s)
-{
-	for (unsigned row = 0; row < SKETCH_ROWS; row++)
-		for (unsigned i = 0; i < SKETCH_WIDTH; i++) {
-			uint8_t v = atomic_load_explicit(
-			    &s->rows[row][i], memory_order_relaxed);
-
-			if (v)
-				atomic_store_explicit(&s->rows[row][i], v >> 1,
-				    memory_order_relaxed);
-		}
-}
-
-void
-sketch_add(struct sketch *s, uint64_t hash)
-{
-	/* Two threads at once may lose a count: it is an estimate. */
-	for (unsigned row = 0; row < SKETCH_ROWS; row++) {
-		_Atomic uint8_t *c = counter(s, row, hash);
-		uint8_t v = atomic_load_explicit(c, memory_order_relaxed);
-
-		if (v < SKETCH_TOP)
-			atomic_store_explicit(
-			    c, (uint8_t)(v + 1), memory_order_relaxed);
-	}
-	if (atomic_fetch_add_explicit(&s->added, 1, memory_order_relaxed) %
-		(8ull * SKETCH_WIDTH) ==
-	    8ull * SKETCH_WIDTH - 1)
-		age(s);
-}
-
-unsigned
-sketch_count(const struct sketch *s, uint64_t hash)
-{
-	unsigned least = SKETCH_TOP;
-
-	for (unsigned row = 0; row < SKETCH_ROWS; row++) {
-		uint64_t mixed =
-		    (hash ^ hash >> 29) * (0x9e3779b97f4a7c15u + 2 * row);
-		uint8_t v = atomic_load_explicit(
-		    &s->rows[row][mixed >> 46], memory_order_relaxed);
-
-		if (v < least)
-			least = v;
-	}
-	return least;
-}
-
-void
-sketch_spend(struct sketch *s, uint64_t hash)
-{
-	for (unsigned row = 0; row < SKETCH_ROWS; row++) {
-		_Atomic uint8_t *c = counter(s, row, hash);
-		uint8_t v = atomic_load_explicit(c, memory_order_relaxed);
-
-		atomic_store_explicit(c, v >> 1, memory_order_relaxed);
-	}
-}
-
-bool
-evict_keep(unsigned uses, uint64_t size, uint64_t room)
-{
-	return uses > 0 && size <= room;
+	return share(b, 128, MIB / 2, 32 * MIB);
 }

@@ -1,57 +1,57 @@
 /*
- * The catalog in LMDB: six databases in one file.
+ * The catalog in LMDB: five databases in one file.
  *
- *   objects     hash (16 bytes)          -> value: a key and its variants
- *   urls        key, cut                 -> hash
- *   members     container (u64 BE)       -> hashes, sorted duplicates
- *   containers  container (u64 BE)       -> object_container
- *   queue       position (u64 BE)        -> container (u64 BE)
+ *   index       'u' key, cut            -> value: what stands under the key
+ *               'm' container (u64 BE), then of a pack: offset (u64 BE) of a
+ *                   record, of a blob: key, cut -> nothing: a member
+ *               both in blocks: tree.c, block.c
+ *   large       hash (16 bytes)         -> sum, key and value of those that
+ *                                          do not fit into a block
+ *   containers  container (u64 BE)      -> object_container
+ *   queue       position (u64 BE)       -> container (u64 BE)
  *   state       "+name", "totals", "holes" -> bytes
  *
- * LMDB's keys have at most 511 bytes: a key longer than 495 is cut there and
- * followed by its hash, so that long ones with one beginning stay apart
- * (ordered by hash among each other, and told from short ones by length).
+ * A key is compared whole (the index holds all of it, or `large` does); its
+ * hash finds only what is large. A key longer than CATALOG_CUT is cut there in
+ * the index and followed by its hash, so that long ones with one beginning stay
+ * apart (ordered by hash among each other, and told from short ones by length).
+ *
+ * LMDB's traps, and what is done about them
+ *   - Readers of processes that were killed keep pages from being used again:
+ *     their slots are cleaned when it is opened.
+ *   - The map cannot grow while a reader is alive. So it never does: it is
+ *     reserved once, larger than any catalog gets. Address space costs nothing;
+ *     the file grows as pages are used.
+ *   - A snapshot keeps all pages that were freed after it from being used
+ *     again. Nobody holds one for long: read transactions are MDB_NOTLS, reset
+ *     when they rest (a loop's turn, a walk's batch), renewed on the next
+ *     question.
+ *   - Pages freed by a transaction are used again by the one after the next at
+ *     the earliest; so a file is as long as what it holds and what two groups
+ *     touch. The budget counts the file, not what it holds.
+ *   - The file never gets shorter: catalog_copy.c, on `gc`.
  *
  * What always holds
- *   - The map is as large as the budget from the start: address space costs
- *     nothing, the file grows only as pages are used, and so
- *     mdb_env_set_mapsize(), which no reader may be alive for, is never called.
- *   - Read transactions are MDB_NOTLS, reset when they rest, renewed on the
- *     next question: an old snapshot would keep LMDB from using pages again.
  *   - `commits` goes up after a commit and before anybody is told of it: a
  *     reader whose snapshot is from an older count renews it first.
+ *   - LMDB looks at its file within a fence (safe.h). What it falls over once
+ *     is not asked again: see salvage.c.
  */
-#include "catalog.h"
+#include "catalog_env.h"
 
 #include <errno.h>
-#include <lmdb.h>
-#include <stdatomic.h>
+#include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "larder/check.h"
+#include "pages.h"
 
 #define READERS 1024u
-#define KEY_CUT 495u
-#define HASH	16u
 
-enum db { OBJECTS, URLS, MEMBERS, CONTAINERS, QUEUE, STATE, DBS };
-
-struct catalog {
-	MDB_env *env;
-	MDB_dbi dbs[DBS];
-	MDB_txn *write;
-	_Atomic uint64_t commits;
-};
-
-struct catalog_reader {
-	struct catalog *catalog;
-	MDB_txn *txn;
-	uint64_t seen; /* commits when the snapshot was taken */
-	bool live;     /* it pins a snapshot */
-};
-
-static int
-mapped(int rc)
+int
+catalog_error(int rc)
 {
 	switch (rc) {
 	case 0:
@@ -74,97 +74,209 @@ mapped(int rc)
 	case MDB_INVALID:
 	case MDB_VERSION_MISMATCH:
 	case MDB_INCOMPATIBLE:
+	case MDB_CURSOR_FULL:
 		return LARDER_DAMAGED;
 	default:
 		return LARDER_IO;
 	}
 }
 
-static void
-hash_put(struct hash hash, char *buf)
-{
-	object_put64_be(buf, hash.hi);
-	object_put64_be(buf + 8, hash.lo);
-}
-
-static int
-hash_get(MDB_val v, struct hash *out)
-{
-	if (v.mv_size != HASH)
-		return LARDER_DAMAGED;
-	out->hi = object_get64_be(v.mv_data);
-	out->lo = object_get64_be((const char *)v.mv_data + 8);
-	return 0;
-}
-
 /* ---- opening ------------------------------------------------------------ */
 
 static int
-open_databases(struct catalog *c)
+open_databases(struct env *e)
 {
-	static const struct {
-		const char *name;
-		unsigned flags;
-	} all[DBS] = {
-	    [OBJECTS] = {"objects", 0},
-	    [URLS] = {"urls", 0},
-	    [MEMBERS] = {"members", MDB_DUPSORT | MDB_DUPFIXED},
-	    [CONTAINERS] = {"containers", 0},
-	    [QUEUE] = {"queue", 0},
-	    [STATE] = {"state", 0},
-	};
+	static const char *const names[DBS] = {[INDEX] = "index",
+	    [LARGE] = "large",
+	    [CONTAINERS] = "containers",
+	    [QUEUE] = "queue",
+	    [STATE] = "state"};
 	MDB_txn *txn;
-	int rc = mdb_txn_begin(c->env, NULL, 0, &txn);
+	int rc = safe_txn_begin(e->env, 0, &txn);
 
 	if (rc)
 		return rc;
 	for (unsigned i = 0; i < DBS && !rc; i++)
-		rc = mdb_dbi_open(
-		    txn, all[i].name, all[i].flags | MDB_CREATE, &c->dbs[i]);
+		SAFE(rc, mdb_dbi_open(txn, names[i], MDB_CREATE, &e->dbs[i]));
 	if (!rc)
-		return mdb_txn_commit(txn);
-	mdb_txn_abort(txn);
+		return safe_txn_commit(txn);
+	safe_txn_abort(txn);
 	return rc;
+}
+
+static void
+on_assert(MDB_env *env, const char *message)
+{
+	(void)env;
+	(void)message;
+	fence_trip();
+}
+
+int
+env_open(struct env **out, const char *path, uint64_t map)
+{
+	struct env *e = calloc(1, sizeof(*e));
+	int rc, dead;
+
+	if (!e)
+		return LARDER_NOMEM;
+	e->refs = 1;
+	rc = mdb_env_create(&e->env);
+	if (!rc)
+		rc = mdb_env_set_userctx(e->env, &e->signs);
+	if (!rc)
+		rc = mdb_env_set_assert(e->env, on_assert);
+	if (!rc)
+		rc = mdb_env_set_maxdbs(e->env, DBS);
+	if (!rc)
+		rc = mdb_env_set_maxreaders(e->env, READERS);
+	if (!rc)
+		rc = mdb_env_set_mapsize(e->env, map / 4096 * 4096);
+	/* No read-ahead: look-ups are random, and what it would read in
+	 * pushes bodies out of the page cache. */
+	if (!rc)
+		SAFE(rc, mdb_env_open(e->env, path,
+			     MDB_NOSUBDIR | MDB_NOTLS | MDB_NORDAHEAD, 0640));
+	/* Slots of processes that were killed would keep pages from use. */
+	if (!rc)
+		rc = mdb_reader_check(e->env, &dead);
+	if (!rc)
+		rc = open_databases(e);
+	*out = e;
+	if (rc)
+		env_unref(out);
+	return catalog_error(rc);
+}
+
+void
+env_unref(struct env **env)
+{
+	struct env *e = *env;
+	int rc = 0;
+
+	*env = NULL;
+	if (!e || atomic_fetch_sub(&e->refs, 1) > 1)
+		return;
+	if (e->env)
+		SAFE(rc, (mdb_env_close(e->env), 0));
+	(void)rc;
+	free(e);
 }
 
 int
 catalog_open(struct catalog **out, const char *path, uint64_t map)
 {
 	struct catalog *c = calloc(1, sizeof(*c));
-	int rc, dead;
+	int err = LARDER_NOMEM;
 
 	if (!c)
-		return LARDER_NOMEM;
-	rc = mdb_env_create(&c->env);
-	if (!rc)
-		rc = mdb_env_set_maxdbs(c->env, DBS);
-	if (!rc)
-		rc = mdb_env_set_maxreaders(c->env, READERS);
-	if (!rc)
-		rc = mdb_env_set_mapsize(c->env, map / 4096 * 4096);
-	/* No read-ahead: look-ups are random, and what it would read in
-	 * pushes bodies out of the page cache. */
-	if (!rc)
-		rc = mdb_env_open(c->env, path,
-		    MDB_NOSUBDIR | MDB_NOTLS | MDB_NORDAHEAD, 0640);
-	/* Slots of processes that were killed would keep pages from use. */
-	if (!rc)
-		rc = mdb_reader_check(c->env, &dead);
-	if (!rc)
-		rc = open_databases(c);
+		return err;
+	fence_install();
+	pthread_mutex_init(&c->lock, NULL);
+	c->map = map;
+	c->path = strdup(path);
+	if (c->path)
+		err = env_open(&c->env, path, map);
 	*out = c;
-	if (rc)
+	if (err)
 		catalog_close(out);
-	return mapped(rc);
+	return err;
+}
+
+struct env *
+catalog_replace(struct catalog *c, struct env *env)
+{
+	struct env *old = c->env;
+
+	pthread_mutex_lock(&c->lock);
+	c->env = env;
+	c->generation++;
+	pthread_mutex_unlock(&c->lock);
+	return old;
+}
+
+int
+catalog_renew(struct catalog *c)
+{
+	struct env *env, *old;
+	char lock[4096];
+	int err;
+
+	/* A table of readers of its own: LMDB knows none of one in the same
+	 * process that was opened twice. */
+	snprintf(lock, sizeof(lock), "%s-lock", c->path);
+	unlink(lock);
+	err = env_open(&env, c->path, c->map);
+	if (err)
+		return err;
+	old = catalog_replace(c, env);
+	/* It stays until the end: a transaction that fell over holds its lock,
+	 * which must not go while the thread lives. */
+	old->older = c->older;
+	c->older = old;
+	/* From its table nobody learns what those before read. */
+	for (unsigned i = 0; old->live && i < 2000; i++)
+		poll(NULL, 0, 1);
+	atomic_fetch_add_explicit(&c->commits, 1, memory_order_release);
+	return 0;
+}
+
+bool
+catalog_damaged(struct catalog *c)
+{
+	bool damaged;
+
+	pthread_mutex_lock(&c->lock);
+	damaged = c->env->signs.damaged || c->env->signs.rotten;
+	pthread_mutex_unlock(&c->lock);
+	return damaged;
+}
+
+void
+catalog_condemn(struct catalog *c)
+{
+	pthread_mutex_lock(&c->lock);
+	c->env->signs.rotten = true;
+	pthread_mutex_unlock(&c->lock);
+}
+
+int
+catalog_check(struct catalog *c)
+{
+	struct catalog_reader *r;
+	struct catalog_totals totals;
+	int fd, err = catalog_reader_open(c, &r);
+
+	if (err)
+		return err;
+	do {
+		catalog_reader_rest(r);
+		err = catalog_get_totals(r, &totals);
+		if (err == LARDER_ABSENT)
+			err = 0;
+		if (!err)
+			err = catalog_error(mdb_env_get_fd(r->env->env, &fd));
+		if (!err)
+			err = pages_check_snapshot(fd, mdb_txn_id(r->txn));
+	} while (err == LARDER_AGAIN);
+	catalog_reader_close(&r);
+	return err;
 }
 
 void
 catalog_close(struct catalog **c)
 {
+	struct env *env, *older;
+
 	if (!*c)
 		return;
-	if ((*c)->env)
-		mdb_env_close((*c)->env);
+	env_unref(&(*c)->env);
+	for (env = (*c)->older; env; env = older) {
+		older = env->older;
+		env_unref(&env);
+	}
+	pthread_mutex_destroy(&(*c)->lock);
+	free((*c)->path);
 	free(*c);
 	*c = NULL;
 }
@@ -172,29 +284,92 @@ catalog_close(struct catalog **c)
 uint64_t
 catalog_size(struct catalog *c)
 {
-	MDB_envinfo info;
+	MDB_envinfo info = {.me_last_pgno = 0};
+	int rc;
 
-	mdb_env_info(c->env, &info);
+	SAFE(rc, mdb_env_info(c->env->env, &info));
+	(void)rc;
 	return ((uint64_t)info.me_last_pgno + 1) * 4096;
 }
 
+uint64_t
+env_used(struct env *env, MDB_txn *txn)
+{
+	/* The free list and the table of databases come first, by number. */
+	MDB_dbi all[2 + DBS] = {0, 1};
+	uint64_t pages = 2;
+
+	memcpy(all + 2, env->dbs, sizeof(env->dbs));
+	for (unsigned i = 0; i < ARRAY_SIZE(all); i++) {
+		MDB_stat st;
+
+		if (safe_stat(txn, all[i], &st) == 0)
+			pages += st.ms_branch_pages + st.ms_leaf_pages +
+				 st.ms_overflow_pages;
+	}
+	return pages * 4096;
+}
+
+uint64_t
+catalog_used(struct catalog *c)
+{
+	uint64_t used = catalog_size(c);
+	MDB_txn *txn;
+
+	if (safe_txn_begin(c->env->env, MDB_RDONLY, &txn) != 0)
+		return used;
+	used = env_used(c->env, txn);
+	safe_txn_abort(txn);
+	return used;
+}
+
 /* ---- reading ------------------------------------------------------------ */
+
+/* A transaction on the present file; resets it. */
+static int
+attach(struct catalog_reader *r)
+{
+	struct catalog *c = r->catalog;
+	int rc = MDB_CORRUPTED;
+
+	pthread_mutex_lock(&c->lock);
+	r->env = c->env;
+	atomic_fetch_add(&r->env->refs, 1);
+	r->generation = c->generation;
+	pthread_mutex_unlock(&c->lock);
+	if (!r->env->signs.damaged)
+		rc = safe_txn_begin(r->env->env, MDB_RDONLY, &r->txn);
+	if (!rc)
+		rc = safe_cursor_open(r->txn, r->env->dbs[INDEX], &r->cursor);
+	if (!rc)
+		mdb_txn_reset(r->txn);
+	return catalog_error(rc);
+}
+
+static void
+detach(struct catalog_reader *r)
+{
+	catalog_reader_rest(r);
+	if (r->cursor)
+		mdb_cursor_close(r->cursor);
+	if (r->txn)
+		safe_txn_abort(r->txn);
+	r->cursor = NULL;
+	r->txn = NULL;
+	env_unref(&r->env);
+}
 
 int
 catalog_reader_open(struct catalog *c, struct catalog_reader **out)
 {
 	struct catalog_reader *r = calloc(1, sizeof(*r));
-	int rc;
 
 	if (!r)
 		return LARDER_NOMEM;
 	r->catalog = c;
-	rc = mdb_txn_begin(c->env, NULL, MDB_RDONLY, &r->txn);
-	if (rc) {
-		free(r);
-		return mapped(rc);
-	}
-	mdb_txn_reset(r->txn);
+	/* One that cannot be had now is asked for again with each question. */
+	if (attach(r) != 0)
+		detach(r);
 	*out = r;
 	return 0;
 }
@@ -202,9 +377,11 @@ catalog_reader_open(struct catalog *c, struct catalog_reader **out)
 void
 catalog_reader_rest(struct catalog_reader *r)
 {
-	if (r->live)
-		mdb_txn_reset(r->txn);
+	if (!r->live)
+		return;
+	mdb_txn_reset(r->txn);
 	r->live = false;
+	r->env->live--;
 }
 
 void
@@ -212,60 +389,84 @@ catalog_reader_close(struct catalog_reader **r)
 {
 	if (!*r)
 		return;
-	mdb_txn_abort((*r)->txn);
+	detach(*r);
 	free(*r);
 	*r = NULL;
 }
 
+/* The present file is the reader's, and counted as looked at: before it pins
+ * anything, or catalog_renew() would miss it. */
 static int
-refresh(struct catalog_reader *r)
+enter(struct catalog_reader *r)
+{
+	int err;
+
+	for (;;) {
+		if (!r->txn || r->generation != r->catalog->generation) {
+			detach(r);
+			err = attach(r);
+			if (err) {
+				detach(r);
+				return err;
+			}
+		}
+		r->env->live++;
+		if (r->generation == r->catalog->generation)
+			return 0;
+		r->env->live--;
+	}
+}
+
+int
+catalog_refresh(struct catalog_reader *r)
 {
 	uint64_t now =
 	    atomic_load_explicit(&r->catalog->commits, memory_order_acquire);
-	int rc;
+	int rc, err;
 
-	if (r->live && r->seen == now)
+	if (r->env && r->env->signs.damaged &&
+	    r->generation == r->catalog->generation)
+		return LARDER_DAMAGED;
+	if (r->live && r->seen == now &&
+	    r->generation == r->catalog->generation)
 		return 0;
 	catalog_reader_rest(r);
-	rc = mdb_txn_renew(r->txn);
-	if (rc)
-		return mapped(rc);
+	err = enter(r);
+	if (err)
+		return err;
+	rc = safe_txn_renew(r->txn);
+	if (rc) {
+		r->env->live--;
+		return catalog_error(rc);
+	}
 	r->live = true;
 	r->seen = now;
-	return 0;
+	return catalog_error(safe_cursor_renew(r->txn, r->cursor));
 }
 
-static int
-get(MDB_txn *txn, MDB_dbi dbi, const void *key, size_t n, struct bytes *out)
+int
+catalog_fetch(
+    MDB_txn *txn, MDB_dbi dbi, const void *key, size_t n, struct bytes *out)
 {
-	char copy[CATALOG_URL_MAX];
+	char copy[CATALOG_KEY_MAX];
 	MDB_val k = {n, copy}, v;
 	int rc;
 
 	check(n <= sizeof(copy));
 	memcpy(copy, key, n);
-	rc = mdb_get(txn, dbi, &k, &v);
+	rc = safe_get(txn, dbi, &k, &v);
 	if (!rc)
 		*out = bytes_of(v.mv_data, v.mv_size);
-	return mapped(rc);
+	return catalog_error(rc);
 }
 
 static int
 ask(struct catalog_reader *r, enum db db, const void *key, size_t n,
     struct bytes *out)
 {
-	int err = refresh(r);
+	int err = catalog_refresh(r);
 
-	return err ? err : get(r->txn, r->catalog->dbs[db], key, n, out);
-}
-
-int
-catalog_get(struct catalog_reader *r, struct hash hash, struct bytes *out)
-{
-	char key[HASH];
-
-	hash_put(hash, key);
-	return ask(r, OBJECTS, key, sizeof(key), out);
+	return err ? err : catalog_fetch(r->txn, r->env->dbs[db], key, n, out);
 }
 
 int
@@ -307,7 +508,7 @@ catalog_get_holes(struct catalog_reader *r, struct bytes *out)
 	return ask(r, STATE, "holes", 5, out);
 }
 
-#define TOTALS 7u
+#define TOTALS 9u
 
 int
 catalog_get_totals(struct catalog_reader *r, struct catalog_totals *out)
@@ -324,40 +525,16 @@ catalog_get_totals(struct catalog_reader *r, struct catalog_totals *out)
 		return LARDER_DAMAGED;
 	for (unsigned i = 0; i < TOTALS; i++)
 		v[i] = object_get64(value.p + 8 + 8 * i);
-	*out =
-	    (struct catalog_totals){v[0], v[1], v[2], v[3], v[4], v[5], v[6]};
+	*out = (struct catalog_totals){.next_id = v[0],
+	    .next_queue = v[1],
+	    .pack = v[2],
+	    .main_pack = v[7],
+	    .objects = v[3],
+	    .body_bytes = v[4],
+	    .stored_bytes = v[5],
+	    .disk = v[6],
+	    .small = v[8]};
 	return 0;
-}
-
-int
-catalog_members(struct catalog_reader *r, uint64_t container,
-    const struct hash *from, struct hash *out, unsigned *count)
-{
-	char id[8], first[HASH] = {0};
-	MDB_val k = {sizeof(id), id}, v = {sizeof(first), first};
-	MDB_cursor *cursor;
-	int err = refresh(r);
-
-	*count = 0;
-	if (err)
-		return err;
-	object_put64_be(id, container);
-	if (from)
-		hash_put(*from, first);
-	err =
-	    mapped(mdb_cursor_open(r->txn, r->catalog->dbs[MEMBERS], &cursor));
-	if (err)
-		return err;
-	err = mapped(mdb_cursor_get(cursor, &k, &v, MDB_GET_BOTH_RANGE));
-	while (!err && *count < CATALOG_BATCH) {
-		err = hash_get(v, &out[*count]);
-		if (err)
-			break;
-		++*count;
-		err = mapped(mdb_cursor_get(cursor, &k, &v, MDB_NEXT_DUP));
-	}
-	mdb_cursor_close(cursor);
-	return err == LARDER_ABSENT ? 0 : err;
 }
 
 /* The first at or behind *n in a database whose keys are numbers. */
@@ -367,15 +544,15 @@ seek_number(struct catalog_reader *r, enum db db, uint64_t *n, MDB_val *v)
 	char key[8];
 	MDB_val k = {sizeof(key), key};
 	MDB_cursor *cursor;
-	int err = refresh(r);
+	int err = catalog_refresh(r);
 
 	if (err)
 		return err;
 	object_put64_be(key, *n);
-	err = mapped(mdb_cursor_open(r->txn, r->catalog->dbs[db], &cursor));
+	err = catalog_error(safe_cursor_open(r->txn, r->env->dbs[db], &cursor));
 	if (err)
 		return err;
-	err = mapped(mdb_cursor_get(cursor, &k, v, MDB_SET_RANGE));
+	err = catalog_error(safe_cursor_get(cursor, &k, v, MDB_SET_RANGE));
 	if (!err && k.mv_size != sizeof(key))
 		err = LARDER_DAMAGED;
 	if (!err)
@@ -405,151 +582,76 @@ catalog_next_container(struct catalog_reader *r, uint64_t *id)
 	return seek_number(r, CONTAINERS, id, &v);
 }
 
-static size_t
-url_key(struct bytes key, struct hash hash, char *buf)
-{
-	if (key.n <= KEY_CUT) {
-		memcpy(buf, key.p, key.n);
-		return key.n;
-	}
-	memcpy(buf, key.p, KEY_CUT);
-	hash_put(hash, buf + KEY_CUT);
-	return KEY_CUT + HASH;
-}
-
-int
-catalog_urls(struct catalog_reader *r, struct bytes prefix, char *after,
-    size_t *n, struct hash *out, unsigned *count)
-{
-	struct bytes cut = {prefix.p, prefix.n > KEY_CUT ? KEY_CUT : prefix.n};
-	MDB_val k = {*n, after}, v;
-	MDB_cursor *cursor;
-	int err = refresh(r);
-
-	*count = 0;
-	if (!err)
-		err = mapped(
-		    mdb_cursor_open(r->txn, r->catalog->dbs[URLS], &cursor));
-	if (err)
-		return err;
-	if (!*n && cut.n) {
-		memcpy(after, cut.p, cut.n);
-		k.mv_size = cut.n;
-	}
-	err = mapped(mdb_cursor_get(
-	    cursor, &k, &v, k.mv_size ? MDB_SET_RANGE : MDB_FIRST));
-	if (!err && *n && k.mv_size == *n && !memcmp(k.mv_data, after, *n))
-		err = mapped(mdb_cursor_get(cursor, &k, &v, MDB_NEXT));
-	while (!err && *count < CATALOG_BATCH &&
-	       bytes_starts(bytes_of(k.mv_data, k.mv_size), cut)) {
-		err = hash_get(v, &out[*count]);
-		if (err)
-			break;
-		++*count;
-		*n = k.mv_size;
-		memcpy(after, k.mv_data, *n);
-		err = mapped(mdb_cursor_get(cursor, &k, &v, MDB_NEXT));
-	}
-	mdb_cursor_close(cursor);
-	return err == LARDER_ABSENT ? 0 : err;
-}
-
 /* ---- writing ------------------------------------------------------------ */
 
 int
 catalog_begin(struct catalog *c)
 {
-	return mapped(mdb_txn_begin(c->env, NULL, 0, &c->write));
+	int rc = MDB_CORRUPTED, err;
+
+	if (!c->env->signs.damaged)
+		rc = safe_txn_begin(c->env->env, 0, &c->write);
+	if (rc != MDB_PANIC)
+		return catalog_error(rc);
+	/* Its meta page could not be written, and LMDB wants to be opened anew
+	 * before it writes again. */
+	err = catalog_renew(c);
+	return err ? err
+		   : catalog_error(safe_txn_begin(c->env->env, 0, &c->write));
 }
 
 void
 catalog_abort(struct catalog *c)
 {
-	mdb_txn_abort(c->write);
+	if (!c->env->signs.damaged)
+		safe_txn_abort(c->write);
 	c->write = NULL;
 }
 
 int
 catalog_commit(struct catalog *c)
 {
+	int rc = MDB_CORRUPTED;
+
 	/* Durable when it returns: LMDB syncs the pages, then the meta page
 	 * that names them. It also ends the transaction where it fails. */
-	int rc = mdb_txn_commit(c->write);
-
+	if (!c->env->signs.damaged)
+		rc = safe_txn_commit(c->write);
 	c->write = NULL;
 	if (!rc)
 		atomic_fetch_add_explicit(&c->commits, 1, memory_order_release);
-	return mapped(rc);
+	return catalog_error(rc);
 }
 
-static int
-put(struct catalog *c, enum db db, const char *key, size_t n,
-    struct bytes value, unsigned flags)
+int
+catalog_store(struct catalog *c, enum db db, const char *key, size_t n,
+    struct bytes value)
 {
-	char copy[CATALOG_URL_MAX];
+	char copy[CATALOG_KEY_MAX];
 	MDB_val k = {n, copy}, v = {value.n, NULL};
-	int rc;
 
+	check(n <= sizeof(copy));
 	memcpy(copy, key, n);
 	/* LMDB takes both by pointers to what is not const, and only reads. */
 	memcpy(&v.mv_data, &value.p, sizeof(v.mv_data));
-	rc = mdb_put(c->write, c->dbs[db], &k, &v, flags);
-	return rc == MDB_KEYEXIST ? 0 : mapped(rc);
+	if (c->env->signs.damaged)
+		return LARDER_DAMAGED;
+	return catalog_error(safe_put(c->write, c->env->dbs[db], &k, &v, 0));
 }
 
-static int
-del(struct catalog *c, enum db db, const char *key, size_t n, MDB_val *v)
+int
+catalog_remove(struct catalog *c, enum db db, const char *key, size_t n)
 {
-	char copy[CATALOG_URL_MAX];
+	char copy[CATALOG_KEY_MAX];
 	MDB_val k = {n, copy};
 	int rc;
 
+	check(n <= sizeof(copy));
 	memcpy(copy, key, n);
-	rc = mdb_del(c->write, c->dbs[db], &k, v);
-	return rc == MDB_NOTFOUND ? 0 : mapped(rc);
-}
-
-int
-catalog_old(struct catalog *c, struct hash hash, struct bytes *out)
-{
-	char key[HASH];
-
-	hash_put(hash, key);
-	return get(c->write, c->dbs[OBJECTS], key, sizeof(key), out);
-}
-
-int
-catalog_put(
-    struct catalog *c, struct hash hash, struct bytes key, struct bytes value)
-{
-	char h[HASH], url[CATALOG_URL_MAX];
-	size_t n = url_key(key, hash, url);
-	int err;
-
-	hash_put(hash, h);
-	if (!value.p) {
-		err = del(c, OBJECTS, h, sizeof(h), NULL);
-		return err ? err : del(c, URLS, url, n, NULL);
-	}
-	err = put(c, OBJECTS, h, sizeof(h), value, 0);
-	if (err)
-		return err;
-	return put(c, URLS, url, n, bytes_of(h, sizeof(h)), 0);
-}
-
-int
-catalog_put_member(
-    struct catalog *c, uint64_t container, struct hash hash, bool there)
-{
-	char id[8], h[HASH];
-	MDB_val v = {sizeof(h), h};
-
-	object_put64_be(id, container);
-	hash_put(hash, h);
-	if (!there)
-		return del(c, MEMBERS, id, sizeof(id), &v);
-	return put(
-	    c, MEMBERS, id, sizeof(id), bytes_of(h, sizeof(h)), MDB_NODUPDATA);
+	if (c->env->signs.damaged)
+		return LARDER_DAMAGED;
+	rc = safe_del(c->write, c->env->dbs[db], &k, NULL);
+	return rc == MDB_NOTFOUND ? 0 : catalog_error(rc);
 }
 
 int
@@ -560,8 +662,11 @@ catalog_old_container(
 	char key[8];
 	int err;
 
+	if (c->env->signs.damaged)
+		return LARDER_DAMAGED;
 	object_put64_be(key, id);
-	err = get(c->write, c->dbs[CONTAINERS], key, sizeof(key), &value);
+	err = catalog_fetch(
+	    c->write, c->env->dbs[CONTAINERS], key, sizeof(key), &value);
 	return err ? err : object_container_decode(value, out);
 }
 
@@ -575,20 +680,22 @@ catalog_put_container(struct catalog *c, uint64_t id,
 	object_put64_be(key, id);
 	if (before && (!after || after->queue != before->queue)) {
 		object_put64_be(queue, before->queue);
-		err = del(c, QUEUE, queue, sizeof(queue), NULL);
+		err = catalog_remove(c, QUEUE, queue, sizeof(queue));
 	}
 	if (err)
 		return err;
-	if (!after)
-		return del(c, CONTAINERS, key, sizeof(key), NULL);
+	if (!after) {
+		err = catalog_remove(c, CONTAINERS, key, sizeof(key));
+		return err ? err : catalog_drop_members(c, id);
+	}
 	object_container_encode(after, value);
-	err = put(
-	    c, CONTAINERS, key, sizeof(key), bytes_of(value, sizeof(value)), 0);
+	err = catalog_store(
+	    c, CONTAINERS, key, sizeof(key), bytes_of(value, sizeof(value)));
 	if (err || (before && after->queue == before->queue))
 		return err;
 	object_put64_be(queue, after->queue);
-	return put(
-	    c, QUEUE, queue, sizeof(queue), bytes_of(key, sizeof(key)), 0);
+	return catalog_store(
+	    c, QUEUE, queue, sizeof(queue), bytes_of(key, sizeof(key)));
 }
 
 int
@@ -597,24 +704,25 @@ catalog_put_state(struct catalog *c, const char *name, struct bytes value)
 	char key[40];
 	size_t n = state_key(name, key);
 
-	return put(c, STATE, key, n, value, 0);
+	return catalog_store(c, STATE, key, n, value);
 }
 
 int
 catalog_put_holes(struct catalog *c, struct bytes holes)
 {
-	return put(c, STATE, "holes", 5, holes, 0);
+	return catalog_store(c, STATE, "holes", 5, holes);
 }
 
 int
 catalog_put_totals(struct catalog *c, const struct catalog_totals *t)
 {
 	const uint64_t v[TOTALS] = {t->next_id, t->next_queue, t->pack,
-	    t->objects, t->body_bytes, t->stored_bytes, t->disk};
+	    t->objects, t->body_bytes, t->stored_bytes, t->disk, t->main_pack,
+	    t->small};
 	char buf[8 + 8 * TOTALS];
 
 	for (unsigned i = 0; i < TOTALS; i++)
 		object_put64(buf + 8 + 8 * i, v[i]);
 	object_put64(buf, object_sum(buf + 8, 8 * TOTALS, OBJECT_FORMAT));
-	return put(c, STATE, "totals", 6, bytes_of(buf, sizeof(buf)), 0);
+	return catalog_store(c, STATE, "totals", 6, bytes_of(buf, sizeof(buf)));
 }

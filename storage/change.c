@@ -36,22 +36,10 @@ unplaced(const struct image *image)
 		if (body || o->move)
 			n += o->info.body_size +
 			     object_place_size(&o->info.body);
-		if (body || o->head)
+		if (body || o->head || o->pressed)
 			n += o->info.head_size + o->cost;
 	}
 	return n;
-}
-
-/* The entry, or for another key of the same hash: nothing of it. */
-static const struct image *
-old_image(const struct entry *e, struct bytes key)
-{
-	static const struct image none;
-
-	if (key.p && e->image->count &&
-	    !bytes_eq(e->image->objects[0]->key, key))
-		return &none;
-	return e->image;
 }
 
 int
@@ -64,12 +52,12 @@ memory_change(struct store *store, struct hash hash, struct bytes key,
 	int result;
 
 	pthread_mutex_lock(&s->lock);
-	result = shard_load(store, s, hash, &e);
+	result = shard_load(store, s, hash, key, &e);
 	if (result) {
 		pthread_mutex_unlock(&s->lock);
 		return result;
 	}
-	result = change(arg, old_image(e, key), &image);
+	result = change(arg, e->image, &image);
 	if (result == 1) {
 		count_change(store, e->image, false);
 		count_change(store, image, true);
@@ -90,6 +78,35 @@ memory_change(struct store *store, struct hash hash, struct bytes key,
 	}
 	pthread_mutex_unlock(&s->lock);
 	return result == 1 ? 0 : result == 0 ? LARDER_ABSENT : result;
+}
+
+static void
+make_dirty(struct store *store, struct entry *e)
+{
+	count_change(store, e->image, true);
+	if (e->dirty || !e->image->count)
+		return;
+	list_remove(&e->node);
+	shard_account(store, e, 0);
+	e->dirty = true;
+	e->version++;
+	e->bytes = unplaced(e->image);
+	writer_queue(store, e, NULL);
+}
+
+void
+memory_all_dirty(struct store *store)
+{
+	store->objects = store->body_bytes = 0;
+	for (unsigned i = 0; i < MEMORY_SHARDS; i++) {
+		struct shard *s = &store->memory.shards[i];
+
+		pthread_mutex_lock(&s->lock);
+		for (size_t slot = 0; slot < s->size; slot++)
+			for (struct entry *e = s->slots[slot]; e; e = e->next)
+				make_dirty(store, e);
+		pthread_mutex_unlock(&s->lock);
+	}
 }
 
 struct image *
@@ -113,6 +130,7 @@ placed(struct store *store, struct object *o, const struct place *places,
 	o->info.head = places[0];
 	o->info.body = places[1];
 	o->move = 0;
+	o->told = false;
 	chunk_unref(&o->head);
 	pressed_unref(&o->pressed);
 	*let_go = NULL;
@@ -132,7 +150,7 @@ static void
 inherit(struct object *o, const struct image *from, const struct place *places)
 {
 	for (unsigned i = 0; i < from->count; i++) {
-		if (from->objects[i] == o ||
+		if (from->objects[i] == o || o->told ||
 		    from->objects[i]->info.id != o->info.id)
 			continue;
 		if (!o->pressed)

@@ -16,6 +16,8 @@
 /* Pages that one key may dirty: a leaf in each of three trees, and its share
  * of what is above. */
 #define PAGES_A_KEY (24u * 1024)
+/* What a copy of the catalog may take beside what is in use. */
+#define COPY_SLACK  (1024u * 1024)
 
 unsigned
 commit_limit(const struct store *store)
@@ -67,6 +69,43 @@ commit_punch_again(struct store *store)
 	catalog_reader_rest(r);
 }
 
+int
+commit_sync_holes(struct store *store)
+{
+	struct writer *w = &store->writer;
+	int err = 0;
+
+	if (w->punched_count > WRITER_PUNCHED)
+		err = disk_sync_all(store->dir);
+	for (unsigned i = 0; i < w->punched_count && !err; i++) {
+		struct place place = {
+		    .kind = PLACE_PACK, .container = w->punched[i]};
+		struct file *file;
+
+		if (w->punched_count > WRITER_PUNCHED ||
+		    file_open(&store->files, &place, 0, &file) != 0)
+			continue;
+		err = disk_sync(file->fd);
+		file_unref(&store->files, &file);
+	}
+	if (!err)
+		w->punched_count = 0;
+	return err;
+}
+
+static void
+note_punched(struct writer *w, uint64_t container)
+{
+	if (w->punched_count > WRITER_PUNCHED)
+		return;
+	for (unsigned i = 0; i < w->punched_count; i++)
+		if (w->punched[i] == container)
+			return;
+	if (w->punched_count < WRITER_PUNCHED)
+		w->punched[w->punched_count] = container;
+	w->punched_count++;
+}
+
 static void
 punch(struct commit *c, const struct region *r)
 {
@@ -79,8 +118,36 @@ punch(struct commit *c, const struct region *r)
 		return;
 	/* What could not be given back stays counted until the next start. */
 	if (disk_punch(file->fd, r->offset, r->n) == 0)
-		budget_give(&store->budget, r->n);
+		budget_give(&store->budget, r->whole);
 	file_unref(&store->files, &file);
+	note_punched(&store->writer, r->container);
+}
+
+/* Blocks that several records shared, of which none is there any more: what
+ * was punched of each left them in use. */
+static void
+punch_blocks(struct commit *c)
+{
+	struct store *store = c->store;
+	const struct commit_extra *x = c->extra;
+	struct place place = {.kind = PLACE_PACK};
+	const struct touched *t;
+	struct file *file;
+	int err = 0;
+
+	if (!x || !x->hole_count)
+		return;
+	t = commit_touch(c, x->holed, PLACE_PACK);
+	place.container = x->holed;
+	if (t->doomed || file_open(&store->files, &place, 0, &file) != 0)
+		return;
+	for (unsigned i = 0; i < x->hole_count && !err; i++)
+		err =
+		    disk_punch(file->fd, x->holes[2 * i], x->holes[2 * i + 1]);
+	if (!err && t->unholed > t->now.size)
+		budget_give(&store->budget, t->unholed - t->now.size);
+	file_unref(&store->files, &file);
+	note_punched(&store->writer, x->holed);
 }
 
 void
@@ -97,6 +164,28 @@ commit_account_catalog(struct store *store)
 	w->catalog_taken = now;
 }
 
+/* Not for less than a quarter, nor than a MiB: it will be needed again. */
+void
+commit_compact_catalog(struct store *store)
+{
+	uint64_t size = catalog_size(store->catalog);
+	uint64_t used = catalog_used(store->catalog);
+	uint64_t room = used + COPY_SLACK;
+	int err;
+
+	if (size - used < size / 4 || size - used < COPY_SLACK)
+		return;
+	/* Both files are there for a while. */
+	if (!budget_take_last(&store->budget, room))
+		return;
+	err = catalog_compact(store->catalog, store->dir);
+	if (err)
+		store_report(store, "cannot make the catalog shorter: %s",
+		    larder_strerror(err));
+	commit_account_catalog(store);
+	budget_give(&store->budget, room);
+}
+
 static void
 after(struct commit *c, struct list *batch)
 {
@@ -105,8 +194,18 @@ after(struct commit *c, struct list *batch)
 	commit_account_catalog(store);
 	store->stored_bytes = store->writer.totals.stored_bytes;
 	store_count(&store->commits, 1);
+	store_count(&store->written, c->stored);
+	store_count(&store->rewritten, c->rewritten);
+	policy_stored(&store->writer.policy, c->stored);
+	policy_rewrote(&store->writer.policy, c->rewritten);
+	sketch_remember(store->sketch, store->objects);
 	for (unsigned i = 0; i < c->count; i++)
 		keep_blobs(&c->items[i]);
+	/* From now on nobody is sent to where what moved was; so who reads
+	 * there and finds that it is gone looks again. */
+	for (unsigned i = 0; i < c->count; i++)
+		memory_clean(store, c->items[i].entry, c->items[i].version,
+		    c->items[i].image, c->items[i].places, batch);
 	for (unsigned i = 0; i < c->touched_count; i++) {
 		struct touched *t = &c->touched[i];
 
@@ -122,9 +221,7 @@ after(struct commit *c, struct list *batch)
 	}
 	for (unsigned i = 0; i < c->region_count; i++)
 		punch(c, &c->regions[i]);
-	for (unsigned i = 0; i < c->count; i++)
-		memory_clean(store, c->items[i].entry, c->items[i].version,
-		    c->items[i].image, c->items[i].places, batch);
+	punch_blocks(c);
 }
 
 static void
@@ -169,9 +266,17 @@ commit_batch(
     struct store *store, struct list *batch, const struct commit_extra *extra)
 {
 	struct commit c = {.store = store, .extra = extra};
+	struct commit_extra whole;
 	struct writer *w = &store->writer;
 	int err = take_items(&c, batch);
 
+	/* What is not ready is still where it was. */
+	if (extra && extra->hole_count && !list_empty(batch)) {
+		whole = *extra;
+		whole.holed = 0;
+		whole.hole_count = 0;
+		c.extra = &whole;
+	}
 	c.before = w->totals;
 	for (unsigned i = 0; i < c.count && !err; i++)
 		err = commit_place(&c, &c.items[i]);
@@ -181,6 +286,7 @@ commit_batch(
 		err = commit_transact(&c);
 	if (err) {
 		c.before.pack = w->totals.pack;
+		c.before.main_pack = w->totals.main_pack;
 		w->totals = c.before;
 		pack_forget(store);
 		for (unsigned i = 0; i < c.count; i++)

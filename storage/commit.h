@@ -8,7 +8,7 @@
 
 #include "internal.h"
 
-/* A region to be punched, as the catalog keeps it. */
+/* A region to be punched, as the catalog keeps it: container, offset, n. */
 #define HOLE_SIZE 24u
 
 struct item {
@@ -27,12 +27,17 @@ struct touched {
 	uint64_t end;  /* of a pack that was appended to */
 	uint64_t size; /* of a blob that is new */
 	uint64_t heir; /* the container whose place in the queue it takes */
+	enum policy_queue queue; /* of a new one */
 	enum place_kind kind;
+	uint64_t unholed; /* what it would take but for extra->holes */
 	struct object_container old, now;
 };
 
+/* Bytes of a pack that nothing names any more. */
 struct region {
 	uint64_t container, offset, n;
+	uint64_t whole; /* of these, in blocks that lie in it */
+	bool gone;	/* of an object that is none any more */
 };
 
 struct commit {
@@ -44,6 +49,8 @@ struct commit {
 	unsigned touched_count, touched_room;
 	struct region *regions;
 	unsigned region_count, region_room;
+	/* Bytes of what is new, and of what was moved. */
+	uint64_t stored, rewritten;
 	struct catalog_totals before;
 };
 /* An array with room for one more: it, or a longer one in its place. */
@@ -56,6 +63,9 @@ struct touched *commit_touch(
 bool commit_ready(struct item *item);
 /* Appends what has to be, and says where all of it is. 0 or an error. */
 int commit_place(struct commit *c, struct item *item);
+
+/* What was punched stays so. 0 or an error. */
+int commit_sync_holes(struct store *store);
 
 /* transact.c: 0, or an error, and then nothing happened. */
 int commit_transact(struct commit *c);

@@ -238,6 +238,16 @@ disk_sync_folder(int dir, const char *name)
 }
 
 int
+disk_sync_all(int dir)
+{
+	int error = faulty(DISK_SYNC);
+
+	if (!error && syncfs(dir) != 0)
+		error = errno;
+	return error ? failed(error) : 0;
+}
+
+int
 disk_rename(int dir, const char *from, const char *to)
 {
 	int error = faulty(DISK_RENAME);

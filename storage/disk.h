@@ -69,6 +69,8 @@ int disk_sync(int fd);
 /* Starts writing back what is dirty, so that a later disk_sync() is short. */
 void disk_sync_start(int fd, uint64_t offset, uint64_t n);
 int disk_sync_folder(int dir, const char *name);
+/* The whole file system that dir is on. */
+int disk_sync_all(int dir);
 /* Also LARDER_ABSENT. */
 int disk_rename(int dir, const char *from, const char *to);
 /* A file that is not there is no error. */

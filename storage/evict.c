@@ -1,276 +1,201 @@
 /*
- * Eviction: containers leave in the order they came, and what was asked for
- * again gets a second chance: it is written anew, or its file goes to the end
- * of the queue.
+ * Eviction: policy.c says what goes, here it is done. The container at the head
+ * of one of the two queues is judged with all that is in it, until there is
+ * room.
  *
- * What always holds: runs in the writer's thread; a container leaves by
- * batches that are small enough for one transaction, so that space comes
- * back as it goes; what stays is written only where there is room for it.
+ * What always holds: runs in the writer's thread; space comes back as it goes;
+ * and it comes to an end, for the policy lets less stay each time round.
  */
 #include "internal.h"
+#include "members.h"
 
-/* After so many second chances in one go nobody gets another. */
-#define CHANCES 256u
-
-struct judge {
+struct eviction {
 	struct store *store;
-	struct hash hash;
-	uint64_t container;
-	uint64_t room; /* for what stays */
-	bool may_stay; /* of a blob: it can be put at the end of the queue */
-	bool stays;    /* that is what was decided */
-	bool holds;    /* a head stays here, for it cannot move now */
+	uint64_t need;
+	uint64_t disk;	 /* bytes of all containers, when it began */
+	uint64_t stayed; /* of those that went to the queue's end */
 };
 
-static struct object *
-moved(const struct object *o, uint64_t container)
+static bool
+done(const struct eviction *e)
 {
-	struct object *copy = object_copy(o);
-
-	if (copy)
-		copy->move = container;
-	return copy;
+	return budget_usable(&e->store->budget) >= e->need;
 }
+
+static enum policy_way
+judge(struct eviction *e, struct members *m)
+{
+	struct policy_container c = {
+	    .blob = m->record.kind == PLACE_BLOB,
+	    .size = m->record.size,
+	    .room = budget_free(&e->store->budget),
+	    .round = (unsigned)(e->stayed / (e->disk + 1)),
+	};
+
+	return policy_judge(&e->store->writer.policy, &c, m->says, m->count);
+}
+
+/* ---- queues -------------------------------------------------------------- */
 
 static bool
-is_old(void *arg, const struct object *o)
+head_of(struct store *store, enum policy_queue queue, uint64_t *id)
 {
-	return o == arg;
-}
-
-/* What becomes of one object of the container: NULL, it goes. */
-static struct object *
-judge_object(struct judge *j, struct object *o)
-{
-	const struct object_info *info = &o->info;
-	bool body = info->body.container == j->container;
-	unsigned uses = sketch_count(j->store->sketch, j->hash.lo);
-	uint64_t size = object_disk_size(info);
-	/* Where the body is elsewhere only the head moves. */
-	uint64_t moves = body ? size : object_place_size(&info->head);
-
-	if (!body || evict_keep(uses, moves, j->room)) {
-		struct object *copy = moved(o, j->container);
-
-		if (copy) {
-			j->room -= moves;
-			return copy;
-		}
-	}
-	store_count(&j->store->evicted, 1);
-	store_count(&j->store->evicted_bytes, size);
-	return NULL;
-}
-
-/* The head of a body that lies elsewhere has no room to move to, as after a cut
- * of the budget: the body goes when its own turn comes, or the head moves once
- * there is room. */
-static bool
-must_hold(const struct judge *j, const struct object_info *info)
-{
-	return info->body.container != j->container &&
-	       object_place_size(&info->head) > j->room;
-}
-
-static bool
-concerns(const struct judge *j, const struct object_info *info)
-{
-	return (info->body.kind != PLACE_NONE &&
-		   info->body.container == j->container) ||
-	       (info->head.kind != PLACE_NONE &&
-		   info->head.container == j->container);
-}
-
-static int
-on_judge(void *arg, const struct image *old, struct image **out)
-{
-	struct judge *j = arg;
-	struct image *image = image_with(old, NULL, NULL, NULL);
-	bool changed = false;
-
-	for (unsigned i = 0; image && i < image->count; i++) {
-		struct object *o = image->objects[i], *now;
-		struct image *next;
-
-		if (!concerns(j, &o->info))
-			continue;
-		if (j->may_stay && o->info.body.container == j->container &&
-		    sketch_count(j->store->sketch, j->hash.lo)) {
-			j->stays = true;
-			image_unref(&image);
-			return 0;
-		}
-		if (must_hold(j, &o->info)) {
-			j->holds = true;
-			continue;
-		}
-		changed = true;
-		now = judge_object(j, o);
-		if (now) {
-			object_unref(&image->objects[i]);
-			image->objects[i] = now;
-			continue;
-		}
-		next = image_with(image, NULL, is_old, o);
-		image_unref(&image);
-		image = next;
-		i--;
-	}
-	if (image && j->holds && !changed) {
-		image_unref(&image);
-		return 0;
-	}
-	*out = image;
-	return image ? 1 : LARDER_NOMEM;
-}
-
-/* Judges what is in the container, up to a batch of changes; returns how many
- * keys it has seen. */
-static unsigned
-judge_members(struct judge *j, struct list *batch)
-{
-	struct store *store = j->store;
 	struct writer *w = &store->writer;
-	struct hash hashes[CATALOG_BATCH], from, *at = NULL;
-	unsigned seen = 0, n, limit = commit_limit(store);
+	int err = catalog_oldest(w->reader, &w->scan[queue], id);
 
-	do {
-		int err =
-		    catalog_members(w->reader, j->container, at, hashes, &n);
-
-		catalog_reader_rest(w->reader);
-		if (err)
-			break;
-		n = n < limit ? n : limit;
-		for (unsigned i = 0; i < n && !j->stays; i++) {
-			struct bytes any = {NULL, 0};
-
-			j->hash = hashes[i];
-			j->holds = false;
-			memory_change(store, j->hash, any, on_judge, j, batch);
-			if (!j->holds)
-				sketch_spend(store->sketch, j->hash.lo);
-		}
-		seen += n;
-		from = hashes[n ? n - 1 : 0];
-		from.hi += ++from.lo == 0;
-		at = &from;
-		/* Where all that it saw holds, something behind it may go. */
-	} while (n && list_empty(batch) && !j->stays);
-	return seen;
+	catalog_reader_rest(w->reader);
+	return !err && (queue == POLICY_MAIN || w->scan[queue] < WRITER_MAIN);
 }
 
-/* More blobs, in the same transaction, as far as they are needed. */
+/* What is to be judged next; false: nothing that can go is left. */
+static bool
+next(struct store *store, enum policy_queue *queue, uint64_t *id)
+{
+	const struct catalog_totals *t = &store->writer.totals;
+
+	*queue = policy_turn(t->small, t->disk - t->small);
+	if (head_of(store, *queue, id))
+		return true;
+	*queue = *queue == POLICY_SMALL ? POLICY_MAIN : POLICY_SMALL;
+	return head_of(store, *queue, id);
+}
+
+/* Is it where it was, and as it was? It is passed by then. */
 static void
-leave_more(struct judge *j, struct list *batch, uint64_t need)
+pass_by(struct store *store, enum policy_queue queue, uint64_t id,
+    const struct object_container *was)
 {
-	struct store *store = j->store;
 	struct catalog_reader *r = store->writer.reader;
-	unsigned limit = commit_limit(store);
-	uint64_t queue = store->writer.scan, id = j->container, freed = 0;
-	struct object_container c;
+	struct object_container now;
+	int err = catalog_get_container(r, id, &now);
 
-	for (unsigned n = 0; n < limit; n++) {
-		int err = catalog_get_container(r, id, &c);
-
-		freed += err ? 0 : c.size;
-		queue++;
-		if (budget_usable(&store->budget) + freed >= need)
-			err = LARDER_ABSENT;
-		if (!err)
-			err = catalog_oldest(r, &queue, &id);
-		if (!err)
-			err = catalog_get_container(r, id, &c);
-		catalog_reader_rest(r);
-		if (err || c.kind != PLACE_BLOB)
-			return;
-		j->container = id;
-		/* Its own turn comes, where there is more to it. */
-		if (!judge_members(j, batch) || j->stays)
-			return;
-	}
+	catalog_reader_rest(r);
+	if (!err && now.queue == was->queue && now.live >= was->live)
+		store->writer.scan[queue] = was->queue + 1;
 }
 
-/* A batch of what is in the container, and where it is a blob, more of them.
- */
+/* ---- packs --------------------------------------------------------------- */
+
 static int
-leave(struct store *store, uint64_t id, enum place_kind kind, uint64_t need,
-    bool chances, bool *stays)
+evict_pack(struct eviction *e, enum policy_queue queue, struct members *m)
 {
-	struct writer *w = &store->writer;
-	struct commit_extra extra = {.leave = id};
-	struct judge j = {.store = store, .container = id};
-	struct list batch;
+	struct store *store = e->store;
 	int err;
 
-	list_init(&batch);
-	j.room = chances ? budget_free(&store->budget) / 2 : 0;
-	j.may_stay = chances && kind == PLACE_BLOB;
-	if (!judge_members(&j, &batch))
-		extra.remove = id;
-	*stays = j.stays;
-	if (*stays)
-		extra = (struct commit_extra){.requeue = id};
-	else if (kind == PLACE_BLOB && !list_empty(&batch))
-		leave_more(&j, &batch, need);
-	if (list_empty(&batch) && !extra.remove && !extra.requeue)
-		return 0;
-	w->evicting = true;
-	err = commit_batch(store, &batch, &extra);
-	w->evicting = false;
-	writer_requeue(store, &batch);
+	if (judge(e, m) == POLICY_STAY) {
+		e->stayed += m->record.size;
+		err = members_stay(store, m);
+	} else {
+		err = members_leave(store, m);
+	}
+	pass_by(store, queue, m->container, &m->record);
 	return err;
 }
 
-/* Is anything of it left, and is it less? */
-static bool
-smaller(struct store *store, uint64_t id, uint64_t live)
-{
-	struct object_container c;
-	int err = catalog_get_container(store->writer.reader, id, &c);
+/* ---- blobs --------------------------------------------------------------- */
 
-	catalog_reader_rest(store->writer.reader);
-	return err || c.live < live;
+struct blobs {
+	struct list batch;
+	uint64_t stay[64];
+	unsigned stays, limit, count;
+	uint64_t freed;
+};
+
+static void
+evict_blob(struct eviction *e, struct blobs *b, struct members *m)
+{
+	if (judge(e, m) == POLICY_STAY) {
+		e->stayed += m->record.size;
+		b->stay[b->stays++] = m->container;
+		return;
+	}
+	b->freed += m->record.size;
+	for (size_t i = 0; i < m->count; i++)
+		members_drop(e->store, m, i, &b->batch);
 }
 
-/* One batch of the oldest container that can go; false: there is none. */
-static bool
-step(struct store *store, uint64_t need, unsigned *chances)
+/* As many in one transaction as are needed, and next to each other. */
+static int
+evict_blobs(struct eviction *e, enum policy_queue queue, struct members *m)
 {
+	struct store *store = e->store;
 	struct writer *w = &store->writer;
-	struct object_container c;
-	bool stays = false;
-	uint64_t id;
-	int err = catalog_oldest(w->reader, &w->scan, &id);
+	struct commit_extra x = {0};
+	struct blobs b = {.limit = commit_limit(store)};
+	uint64_t lack = budget_lack(&store->budget, e->need);
+	int err = 0;
 
-	if (!err)
-		err = catalog_get_container(w->reader, id, &c);
-	catalog_reader_rest(w->reader);
-	if (err)
+	list_init(&b.batch);
+	b.limit = b.limit < 64 ? b.limit : 64;
+	while (!err && m->record.kind == PLACE_BLOB) {
+		if (m->count)
+			evict_blob(e, &b, m);
+		else
+			x.remove = m->container;
+		w->scan[queue] = m->record.queue + 1;
+		if (x.remove || ++b.count == b.limit || b.freed >= lack)
+			break;
+		members_release(m);
+		err = catalog_oldest(w->reader, &w->scan[queue], &m->container);
+		if (!err && queue == POLICY_SMALL &&
+		    w->scan[queue] >= WRITER_MAIN)
+			err = LARDER_ABSENT;
+		if (!err)
+			err = members_load(store, m->container, m);
+	}
+	x.stay = b.stay;
+	x.stays = b.stays;
+	w->evicting = true;
+	err = commit_batch(store, &b.batch, &x);
+	w->evicting = false;
+	writer_requeue(store, &b.batch);
+	return err;
+}
+
+/* ---- until there is room ------------------------------------------------- */
+
+/* One container, or some small steps more; false: there is none that can. */
+static bool
+step(struct eviction *e)
+{
+	struct store *store = e->store;
+	struct members m;
+	enum policy_queue queue;
+	uint64_t id;
+	int err;
+
+	if (!next(store, &queue, &id))
 		return false;
-	if (w->pack && w->pack->id == id) {
+	if (pack_is_open(store, id)) {
 		/* All that is older has gone. */
 		if (pack_flush(store) != 0)
 			return false;
-		pack_retire(store);
+		pack_retire(store, queue);
 	}
-	err = leave(store, id, c.kind, need, *chances > 0, &stays);
-	if (stays)
-		*chances -= *chances > 0;
-	/* Held up by a change that cannot be committed yet: pass by. */
-	else if (err || !smaller(store, id, c.live))
-		w->scan++;
+	err = members_load(store, id, &m);
+	if (err) {
+		store->writer.scan[queue]++;
+		return err != LARDER_NOMEM;
+	}
+	err = m.record.kind == PLACE_BLOB ? evict_blobs(e, queue, &m)
+					  : evict_pack(e, queue, &m);
+	members_release(&m);
+	if (err && err != LARDER_NOSPACE)
+		store->writer.scan[queue]++;
 	return err != LARDER_NOSPACE;
 }
 
 bool
 evict_room(struct store *store, uint64_t need)
 {
-	unsigned chances = CHANCES;
+	struct eviction e = {
+	    .store = store, .need = need, .disk = store->writer.totals.disk};
 
-	store->writer.scan = 0;
-	while (budget_usable(&store->budget) < need)
-		if (!step(store, need, &chances))
+	store->writer.scan[POLICY_SMALL] = 0;
+	store->writer.scan[POLICY_MAIN] = WRITER_MAIN;
+	policy_resize(&store->writer.policy, store->budget.size);
+	while (!done(&e))
+		if (e.stayed / 8 > e.disk || !step(&e))
 			return false;
 	return true;
 }

@@ -205,6 +205,19 @@ file_create(
 	return 0;
 }
 
+/* What the catalog says of it, and what is read by that, must not contradict
+ * what its own trailer said when it was opened. */
+bool
+file_fits(const struct file *file, const struct place *place)
+{
+	if (file->kind != place->kind)
+		return false;
+	return file->kind != PLACE_BLOB ||
+	       (file->table && file->raw == place->raw &&
+		   file->stored == place->stored &&
+		   file->encoding == place->encoding);
+}
+
 /* It may move between tmp/ and its folder while we look. */
 static int
 open_either(struct files *f, struct file *file)
@@ -260,8 +273,12 @@ file_open(struct files *f, const struct place *place, uint64_t object,
 	int err;
 
 	*out = file;
-	if (file)
+	if (file && file_fits(file, place))
 		return 0;
+	if (file) {
+		file_unref(f, out);
+		return LARDER_DAMAGED;
+	}
 	file = new_file(place->container, place->kind);
 	if (!file)
 		return LARDER_NOMEM;
@@ -303,6 +320,12 @@ make_folder(struct files *f, uint64_t id)
 	if (!err && !(atomic_fetch_or(&f->folders[n / 64], bit) & bit))
 		budget_force(f->budget, DISK_BLOCK);
 	return err;
+}
+
+bool
+file_has_folder(const struct files *f, unsigned n)
+{
+	return atomic_load(&f->folders[n / 64]) & 1ull << n % 64;
 }
 
 int
@@ -374,20 +397,11 @@ file_drop_settled(
 static int
 sum_offsets(struct file *file)
 {
-	uint64_t at = 0;
-
 	file->offsets = calloc(file->blocks + 1, sizeof(*file->offsets));
 	if (!file->offsets)
 		return LARDER_NOMEM;
-	for (uint64_t i = 0; i < file->blocks; i++) {
-		const unsigned char *e =
-		    (const unsigned char *)file->table + 12 * i;
-
-		at += (uint64_t)e[0] | (uint64_t)e[1] << 8 |
-		      (uint64_t)e[2] << 16 | (uint64_t)e[3] << 24;
-		file->offsets[i + 1] = at;
-	}
-	return at == file->stored ? 0 : LARDER_DAMAGED;
+	return object_table_offsets(
+	    file->table, file->blocks, file->stored, file->offsets);
 }
 
 int

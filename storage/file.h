@@ -55,6 +55,9 @@ void files_release(struct files *f);
 void file_name(
     uint64_t id, enum place_kind kind, bool tmp, char name[FILE_NAME]);
 
+/* Is there a folder of blobs/ of that number, below 256? */
+bool file_has_folder(const struct files *f, unsigned n);
+
 /* A new empty file in tmp/. May block. As disk_open(). */
 int file_create(
     struct files *f, uint64_t id, enum place_kind kind, struct file **out);
@@ -62,8 +65,10 @@ int file_create(
  * LARDER_ABSENT, LARDER_DAMAGED, LARDER_NOMEM, LARDER_IO. */
 int file_open(struct files *f, const struct place *place, uint64_t object,
     struct file **out);
-/* The one that is open already, or NULL. Never blocks. */
+/* The one that is open already, or NULL. Never blocks. It is what the place
+ * says only where file_fits(). */
 struct file *file_known(struct files *f, uint64_t id);
+bool file_fits(const struct file *file, const struct place *place);
 struct file *file_ref(struct files *f, struct file *file);
 void file_unref(struct files *f, struct file **file);
 

@@ -14,7 +14,7 @@
  * pressing it. */
 #define SAMPLE (32u * 1024)
 #define LEVEL  3
-#define HARDER 9
+#define HARDER 6
 
 void
 frame_release(struct frame_coder *coder)

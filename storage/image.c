@@ -46,6 +46,7 @@ object_copy(const struct object *o)
 	if (!copy)
 		return NULL;
 	copy->move = o->move;
+	copy->told = o->told;
 	copy->blob = o->blob ? blob_ref(o->blob) : NULL;
 	copy->head = o->head ? chunk_ref(o->head) : NULL;
 	copy->pressed = o->pressed ? pressed_ref(o->pressed) : NULL;
@@ -130,11 +131,11 @@ image_with(const struct image *old, struct object *with,
 }
 
 int
-image_decode(struct bytes in, struct image **out)
+image_decode(struct bytes in, struct bytes key, struct image **out)
 {
 	struct object_value value;
 	struct image *image;
-	int err = object_value_decode(in, &value);
+	int err = object_value_decode(in, key, &value);
 
 	if (err)
 		return err;

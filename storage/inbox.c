@@ -90,6 +90,9 @@ writer_stall(struct store *store, struct blob *blob)
 	pthread_mutex_unlock(&w->lock);
 }
 
+/* Commits that may fail before who waits for them is told. */
+#define FLUSH_TRIES 4u
+
 static bool
 durable(const struct writer *w, uint64_t ticket)
 {
@@ -108,17 +111,21 @@ int
 writer_flush(struct store *store)
 {
 	struct writer *w = &store->writer;
-	uint64_t ticket;
+	uint64_t ticket, until;
+	int err = 0;
 
 	pthread_mutex_lock(&w->lock);
 	ticket = w->tickets;
-	while (!durable(w, ticket)) {
+	until = w->failed + FLUSH_TRIES;
+	while (!durable(w, ticket) && !err) {
 		w->hurry = true;
 		pthread_cond_signal(&w->wake);
 		pthread_cond_wait(&w->done, &w->lock);
+		if (w->failed >= until)
+			err = w->error;
 	}
 	pthread_mutex_unlock(&w->lock);
-	return 0;
+	return err;
 }
 
 void

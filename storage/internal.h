@@ -11,6 +11,8 @@
 #include "memory.h"
 #include "pool.h"
 #include "press.h"
+#include "salvage.h"
+#include "sketch.h"
 #include "used.h"
 #include "writer.h"
 
@@ -27,6 +29,8 @@ struct store {
 	void (*report)(void *arg, const char *line);
 	void *report_arg;
 	bool offline;
+	bool is_new;  /* opening: there was no store here */
+	bool is_lost; /* opening: the catalog does not know all that is there */
 	int dir, lock;
 	char secret[STORE_SECRET];
 	struct budget budget;
@@ -37,6 +41,9 @@ struct store {
 	struct pool spillers; /* threads that write large blobs */
 	struct writer writer;
 	struct presser *presser; /* NULL: there is none */
+	struct salvage *salvage;
+	/* Bytes that the presser needs free, to give back more. */
+	_Atomic uint64_t press_wants;
 	struct sketch *sketch;
 	struct used used;
 	_Atomic uint64_t max_object;
@@ -45,8 +52,11 @@ struct store {
 	/* As of what is found, committed or not. */
 	_Atomic uint64_t objects, body_bytes, stored_bytes;
 	_Atomic uint64_t evicted, evicted_bytes, removed, damaged, no_room;
+	_Atomic uint64_t written, rewritten; /* bytes: new, of survivors */
 	_Atomic uint64_t commits;
 	_Atomic uint64_t verified;    /* by the verification that runs */
+	_Atomic uint64_t unreadable;  /* records of the catalog: a wrong sum */
+	_Atomic uint64_t remakes;     /* of the catalog, since it was opened */
 	_Atomic int64_t no_room_said; /* clock_mono_ms(): once a while */
 	uint64_t errors_before;
 	/* Catalog readers for threads without a view. */

@@ -66,7 +66,8 @@ read_place(struct store *store, const struct place *place, uint64_t id,
 
 	if (!warm)
 		err = file_open(&store->files, place, id, &file);
-	else if (!(file = file_known(&store->files, place->container)))
+	else if (!(file = file_known(&store->files, place->container)) ||
+		 !file_fits(file, place))
 		err = LARDER_AGAIN;
 	if (!err && !(stored = chunk_new(place->stored)))
 		err = LARDER_NOMEM;
@@ -105,7 +106,8 @@ fetch(struct blob *b, const struct place *head, const struct place *body,
 		err = read_place(store, body, id, coder, warm, &l->flat);
 	else if (!warm)
 		err = file_open(&store->files, body, id, &l->file);
-	else if (!(l->file = file_known(&store->files, body->container)))
+	else if (!(l->file = file_known(&store->files, body->container)) ||
+		 !file_fits(l->file, body))
 		err = LARDER_AGAIN;
 	if (err || b->head)
 		return err;

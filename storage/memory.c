@@ -77,9 +77,11 @@ grow(struct shard *s)
 
 /* Takes the image. NULL: out of memory. */
 static struct entry *
-add_entry(struct shard *s, struct hash hash, struct image **image)
+add_entry(
+    struct shard *s, struct hash hash, struct bytes key, struct image **image)
 {
-	struct entry *e = calloc(1, sizeof(*e)), **at;
+	struct entry *e = calloc(1, sizeof(*e) + key.n), **at;
+	char *text = (char *)(e + 1);
 
 	if (!e) {
 		image_unref(image);
@@ -87,6 +89,7 @@ add_entry(struct shard *s, struct hash hash, struct image **image)
 	}
 	grow(s);
 	e->hash = hash;
+	e->key = image_put_bytes(&text, key);
 	e->image = *image;
 	*image = NULL;
 	list_init(&e->node);
@@ -121,7 +124,7 @@ shard_remove(struct store *store, struct shard *s, struct entry *e)
 static size_t
 cost_of(const struct entry *e)
 {
-	size_t cost = sizeof(*e) + sizeof(*e->image);
+	size_t cost = sizeof(*e) + e->key.n + sizeof(*e->image);
 
 	for (unsigned i = 0; i < e->image->count; i++) {
 		const struct object *o = e->image->objects[i];
@@ -166,8 +169,8 @@ shard_keep(struct store *store, struct shard *s, struct entry *e)
 /* The entry, out of the catalog if there is none: with no objects if it has
  * nothing, either. Not in the clock then. */
 int
-shard_load(
-    struct store *store, struct shard *s, struct hash hash, struct entry **out)
+shard_load(struct store *store, struct shard *s, struct hash hash,
+    struct bytes key, struct entry **out)
 {
 	struct image *image = NULL;
 	struct catalog_reader *r;
@@ -176,23 +179,25 @@ shard_load(
 
 	*out = *slot_of(s, hash);
 	if (*out)
-		return 0;
+		return bytes_eq((*out)->key, key) ? 0 : LARDER_ABSENT;
 	err = store_borrow(store, &r);
 	if (err)
 		return err;
-	err = catalog_get(r, hash, &value);
+	err = catalog_get(r, hash, key, &value);
 	if (!err)
-		err = image_decode(value, &image);
+		err = image_decode(value, key, &image);
 	store_return(store, &r);
-	if (err == LARDER_DAMAGED)
+	if (err == LARDER_DAMAGED) {
 		store_count(&store->damaged, 1);
+		store_count(&store->unreadable, 1);
+	}
 	if (err == LARDER_ABSENT || err == LARDER_DAMAGED) {
 		image = image_new();
 		err = image ? 0 : LARDER_NOMEM;
 	}
 	if (err)
 		return err;
-	*out = add_entry(s, hash, &image);
+	*out = add_entry(s, hash, key, &image);
 	return *out ? 0 : LARDER_NOMEM;
 }
 
@@ -222,12 +227,12 @@ fill_record(struct arena *arena, const struct object *o, struct store_record *r)
 }
 
 static int
-fill_found(struct arena *arena, const struct image *image, struct bytes key,
-    struct store_found *out)
+fill_found(
+    struct arena *arena, const struct image *image, struct store_found *out)
 {
 	int err = 0;
 
-	if (!image->count || !bytes_eq(image->objects[0]->key, key))
+	if (!image->count)
 		return LARDER_ABSENT;
 	out->count = image->count;
 	out->records = arena_alloc(arena, image->count * sizeof(*out->records));
@@ -250,7 +255,8 @@ memory_find(struct store *store, struct hash hash, struct bytes key,
 	e = *slot_of(s, hash);
 	if (e) {
 		atomic_store_explicit(&e->hot, true, memory_order_relaxed);
-		err = fill_found(arena, e->image, key, out);
+		err = bytes_eq(e->key, key) ? fill_found(arena, e->image, out)
+					    : LARDER_ABSENT;
 	}
 	pthread_mutex_unlock(&s->lock);
 	return err;
@@ -265,11 +271,11 @@ memory_visit(struct store *store, struct hash hash, struct bytes key,
 	struct entry *e;
 
 	pthread_mutex_lock(&s->lock);
-	err = shard_load(store, s, hash, &e);
+	err = shard_load(store, s, hash, key, &e);
 	for (unsigned i = 0; !err && i < e->image->count; i++) {
 		struct object *o = e->image->objects[i];
 
-		if (o->info.id == id && bytes_eq(o->key, key))
+		if (o->info.id == id)
 			result = visit(arg, o);
 	}
 	if (!err && !e->dirty) {
@@ -283,15 +289,15 @@ memory_visit(struct store *store, struct hash hash, struct bytes key,
 }
 
 int
-memory_image(struct store *store, struct hash hash, struct image **out)
+memory_image(
+    struct store *store, struct hash hash, struct bytes key, struct image **out)
 {
 	struct shard *s = shard_of(store, hash);
 	struct entry *e;
 	int err;
 
 	pthread_mutex_lock(&s->lock);
-	e = *slot_of(s, hash);
-	err = e ? 0 : shard_load(store, s, hash, &e);
+	err = shard_load(store, s, hash, key, &e);
 	if (!err) {
 		*out = image_ref(e->image);
 		if (!e->dirty && list_empty(&e->node))

@@ -33,6 +33,9 @@ struct object {
 	struct pressed *pressed;
 	/* Its payload is to be copied out of this container, or 0. */
 	uint64_t move;
+	/* Its places are what a record told rescue.c, until they are
+	 * committed: a commit of what was told before knows no better. */
+	bool told;
 	size_t cost; /* bytes of memory, but for the blob */
 	char data[];
 };
@@ -53,6 +56,7 @@ struct image {
 struct entry {
 	struct entry *next; /* in its slot of the shard */
 	struct hash hash;
+	struct bytes key;    /* behind the entry */
 	struct image *image; /* one reference */
 	/* Clean: in the shard's clock. Dirty: in the writer's list or batch. */
 	struct list node;
@@ -83,6 +87,10 @@ struct memory {
 
 struct store;
 
+/* The catalog has been replaced by one that knows none of it: what is known
+ * here is to be committed again. The writer's thread. */
+void memory_all_dirty(struct store *store);
+
 int memory_init(struct memory *m, uint64_t size);
 void memory_release(struct store *store);
 void memory_resize(struct store *store, uint64_t size);
@@ -95,7 +103,7 @@ void object_unref(struct object **object);
 struct object *object_ref(struct object *object);
 /* An empty one, and one out of a value of the catalog. */
 struct image *image_new(void);
-int image_decode(struct bytes in, struct image **out);
+int image_decode(struct bytes in, struct bytes key, struct image **out);
 /* Copies b to *at, moves that on, and returns the copy. */
 struct bytes image_put_bytes(char **at, struct bytes b);
 struct image *image_ref(struct image *image);
@@ -108,10 +116,10 @@ int memory_find(struct store *store, struct hash hash, struct bytes key,
 /*
  * Changes what stands under a key, at once for all. change is called under
  * the shard's lock with the old image (never NULL, count may be 0) and returns
- * 1 with a new one in *out, 0 for no change, or an error. key.p NULL: whatever
- * key the hash has. batch: where the
+ * 1 with a new one in *out, 0 for no change, or an error. batch: where the
  * writer collects entries for the commit it is about to make; NULL for all
- * others. Returns 0, LARDER_ABSENT (no change), or an error.
+ * others. Returns 0, LARDER_ABSENT (no change, or another key of the same hash
+ * is there), or an error.
  */
 typedef int memory_change_fn(
     void *arg, const struct image *old, struct image **out);
@@ -129,7 +137,8 @@ int memory_visit(struct store *store, struct hash hash, struct bytes key,
     uint64_t id, int (*visit)(void *arg, struct object *o), void *arg);
 
 /* The whole image, by the catalog if need be: one reference. 0, ABSENT, … */
-int memory_image(struct store *store, struct hash hash, struct image **out);
+int memory_image(struct store *store, struct hash hash, struct bytes key,
+    struct image **out);
 
 /* The writer's: the image to commit and its version. */
 struct image *memory_snapshot(

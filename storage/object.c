@@ -1,38 +1,49 @@
 /*
- * The format on disk, version 1. Numbers are little-endian; a "varint" is
- * LEB128, at most 10 bytes. Sums are XXH3-64.
+ * The format on disk, version 2. Numbers are little-endian; a "varint" is
+ * LEB128, at most 10 bytes, "signed" one in zigzag. Sums are XXH3-64.
  *
  * The folder
- *   larder.store   superblock, text: "larder store, format N\n", secret
+ *   larder.store   superblock, twice: "larder store, format N\n", secret, sum
  *   lock           held by the process that uses it
- *   catalog.mdb    LMDB, see catalog.c
+ *   sketch         what was asked for how often, see sketch.c; may be missing
+ *   catalog.mdb    LMDB, see catalog.c, tree.c, block.c
+ *   catalog.new    its copy, until that takes its place
+ *   catalog.damaged  one that was set aside: larder needs it no more
+ *   catalog.rebuild  empty: the catalog does not know yet all that is stored
  *   packs/ID       pack: records one after another, holes where some were
  *   blobs/xx/ID    one body each; xx: the last two digits of ID
  *   tmp/ID         a pack or blob that the catalog does not name yet, or is
  *                  about to name no more
  *
  * A value of the catalog: all variants of one key, newest first
- *   u8 version | u8 count | varint key length | key | count records
+ *   u8 count | count records
  * A record
- *   varint id | varint zigzag(stored_at) | varint zigzag(expires)
- *   | varint head size | varint body size | varint, variant
- *   | varint, meta | place of head | place of body
+ *   u8 shape: kind of head | kind of body << 2 | head's encoding << 4
+ *             | body's encoding << 5 | 128 where `raw` is given
+ *   | varint id | signed stored_at - EPOCH | signed expires - stored_at
+ *   | varint head size | varint body size | varint, variant | varint, meta
+ *   | place of head | place of body | varint raw of the body, or: the body,
+ *   and where there is no place for the head, that, too
  * A place
- *   u8 kind | encoding << 4; NONE ends here, else
- *   varint container, offset, front, stored, raw | u64 sum
- *   (SELF: varint raw only)
+ *   NONE, SELF  nothing
+ *   PACK        signed container - id | varint offset | varint front
+ *               | varint stored, unless RAW | u64 sum
+ *   BLOB        signed container - id | varint stored, unless RAW | u64 sum
+ *   what is RAW is stored as long as it is; a head's raw is the head's size
  *
  * A record of a pack
  *   offset size
  *        0    4  magic "LDR1"
  *        4    1  version
  *        5    1  encoding of the payload
- *        6    2  zero
+ *        6    1  1: in the pack of those that moved or changed, 0: of newcomers
+ *        7    1  zero
  *        8    4  front: bytes before the payload, this header included
  *       12    4  stored: bytes of the payload
  *       16    8  sum of the payload, seeded with the object's id
  *       24    8  sum of the front from 32 on
- *       32    …  a value with one record, in which one place says SELF
+ *       32    …  varint, key | a value with one record, in which one place
+ *                says SELF
  *    front    …  the payload: head and body, or a head alone
  *
  * A blob's file
@@ -55,7 +66,7 @@
  *
  * A container's record in the catalog
  *        0    1  version, 1: kind, 2-7: zero
- *        8    8  queue, 16: size, 24: live, 32: end, 40: zero
+ *        8    8  queue, 16: size, 24: live, 32: end, 40: sum of 0 to 39
  *
  * What always holds: a decoder reads no byte outside its range, and what it
  * returns obeys every limit that its comment in object.h gives.
@@ -66,10 +77,14 @@
 #include <xxhash.h>
 
 #include "larder/check.h"
+#include "varint.h"
 
 #define RECORD_MAGIC  0x3152444cu /* "LDR1" */
 #define TRAILER_MAGIC 0x3142444cu /* "LDB1" */
 #define BLOCK_MIN     4096u
+/* 2027-01-01: times around it are short. */
+#define EPOCH	      1798761600
+#define HAS_RAW	      128u
 
 /* ---- numbers ----------------------------------------------------------- */
 
@@ -131,50 +146,6 @@ object_sum(const void *p, size_t n, uint64_t id)
 	return XXH3_64bits_withSeed(p, n, id);
 }
 
-/* ---- a cursor for each direction --------------------------------------- */
-
-struct in {
-	const char *p, *end;
-	bool bad;
-};
-
-static uint64_t
-in_byte(struct in *in)
-{
-	if (in->p == in->end) {
-		in->bad = true;
-		return 0;
-	}
-	return (unsigned char)*in->p++;
-}
-
-static uint64_t
-in_varint(struct in *in)
-{
-	uint64_t v = 0;
-
-	for (unsigned shift = 0; shift < 64 && !in->bad; shift += 7) {
-		uint64_t byte = in_byte(in);
-
-		/* The tenth byte has room for one bit. */
-		if (shift == 63 && byte > 1)
-			break;
-		v |= (byte & 0x7f) << shift;
-		if (!(byte & 0x80))
-			return v;
-	}
-	in->bad = true;
-	return 0;
-}
-
-static int64_t
-in_signed(struct in *in)
-{
-	uint64_t v = in_varint(in);
-
-	return (int64_t)(v >> 1 ^ (~(v & 1) + 1));
-}
-
 static uint64_t
 in_u64(struct in *in)
 {
@@ -187,44 +158,6 @@ in_u64(struct in *in)
 	v = object_get64(in->p);
 	in->p += 8;
 	return v;
-}
-
-static struct bytes
-in_bytes(struct in *in, uint64_t max)
-{
-	uint64_t n = in_varint(in);
-	struct bytes b = {in->p, (size_t)n};
-
-	if (in->bad || n > max || n > (uint64_t)(in->end - in->p)) {
-		in->bad = true;
-		return (struct bytes){NULL, 0};
-	}
-	in->p += n;
-	return b;
-}
-
-static char *
-out_varint(char *p, uint64_t v)
-{
-	for (; v >= 0x80; v >>= 7)
-		*p++ = (char)(v | 0x80);
-	*p++ = (char)v;
-	return p;
-}
-
-static char *
-out_signed(char *p, int64_t v)
-{
-	return out_varint(p, (uint64_t)v << 1 ^ (v < 0 ? UINT64_MAX : 0));
-}
-
-static char *
-out_bytes(char *p, struct bytes b)
-{
-	p = out_varint(p, b.n);
-	if (b.n)
-		memcpy(p, b.p, b.n);
-	return p + b.n;
 }
 
 /* ---- values ------------------------------------------------------------ */
@@ -260,60 +193,70 @@ object_skip(const struct object_info *info)
 	return info->body.raw - info->body_size;
 }
 
-static char *
-out_place(char *p, const struct place *place)
+/* Differences of what may be anything: they wrap, here and on the way back. */
+static int64_t
+minus(uint64_t a, uint64_t b)
 {
-	*p++ = (char)((unsigned)place->kind | (unsigned)place->encoding << 4);
-	if (place->kind == PLACE_NONE)
+	return (int64_t)(a - b);
+}
+
+static int64_t
+plus(int64_t a, int64_t b)
+{
+	return (int64_t)((uint64_t)a + (uint64_t)b);
+}
+
+/* What the body decodes to unless the record says otherwise. */
+static uint64_t
+implied_raw(const struct object_info *info)
+{
+	return info->head.kind == PLACE_NONE ? info->body_size + info->head_size
+					     : info->body_size;
+}
+
+static char *
+out_place(char *p, const struct place *place, uint64_t id)
+{
+	if (place->kind != PLACE_PACK && place->kind != PLACE_BLOB)
 		return p;
-	if (place->kind == PLACE_SELF)
-		return out_varint(p, place->raw);
-	p = out_varint(p, place->container);
-	p = out_varint(p, place->offset);
-	p = out_varint(p, place->front);
-	p = out_varint(p, place->stored);
-	p = out_varint(p, place->raw);
+	p = out_signed(p, minus(place->container, id));
+	if (place->kind == PLACE_PACK) {
+		p = out_varint(p, place->offset);
+		p = out_varint(p, place->front);
+	}
+	if (place->encoding != ENCODING_RAW)
+		p = out_varint(p, place->stored);
 	object_put64(p, place->sum);
 	return p + 8;
 }
 
+/* Kind, encoding and raw are known. */
 static void
-in_place(struct in *in, struct place *place)
+in_place(struct in *in, struct place *place, uint64_t id)
 {
-	uint64_t byte = in_byte(in);
-	uint64_t kind = byte & 0xf, encoding = byte >> 4;
-
-	memset(place, 0, sizeof(*place));
-	if (kind > PLACE_SELF || encoding > ENCODING_FRAMES) {
-		in->bad = true;
-		return;
-	}
-	place->kind = (enum place_kind)kind;
-	place->encoding = (enum encoding)encoding;
-	if (kind == PLACE_NONE)
-		return;
-	if (kind == PLACE_SELF) {
-		place->raw = in_varint(in);
-	} else {
-		place->container = in_varint(in);
-		place->offset = in_varint(in);
-		place->front = in_varint(in);
-		place->stored = in_varint(in);
-		place->raw = in_varint(in);
+	if (place->kind == PLACE_PACK || place->kind == PLACE_BLOB) {
+		place->container = id + (uint64_t)in_signed(in);
+		if (place->kind == PLACE_PACK) {
+			place->offset = in_varint(in);
+			place->front = in_varint(in);
+		}
+		place->stored = place->raw;
+		if (place->encoding != ENCODING_RAW)
+			place->stored = in_varint(in);
 		place->sum = in_u64(in);
 	}
 	if (place->offset > INT64_MAX / 4 || place->stored > INT64_MAX / 4 ||
 	    place->raw > INT64_MAX / 4 || place->front > INT32_MAX)
 		in->bad = true;
 	/* What is in a pack is decoded in memory. */
-	if (kind == PLACE_PACK &&
+	if (place->kind == PLACE_PACK &&
 	    (place->raw > 2 * STORE_SMALL || place->stored > 2 * STORE_SMALL))
 		in->bad = true;
 }
 
 /* Sizes and places must not contradict each other. */
-static bool
-info_sound(const struct object_info *info)
+bool
+object_sound(const struct object_info *info)
 {
 	if (info->head_size > STORE_SMALL || info->body.kind == PLACE_NONE)
 		return false;
@@ -333,42 +276,63 @@ info_sound(const struct object_info *info)
 static void
 in_info(struct in *in, struct object_info *info)
 {
+	uint64_t shape = in_byte(in);
+
+	memset(info, 0, sizeof(*info));
+	info->head.kind = (enum place_kind)(shape & 3);
+	info->body.kind = (enum place_kind)(shape >> 2 & 3);
+	info->head.encoding = (enum encoding)(shape >> 4 & 1);
+	info->body.encoding = (enum encoding)(shape >> 5 & 3);
+	if (info->body.encoding > ENCODING_FRAMES)
+		in->bad = true;
 	info->id = in_varint(in);
-	info->stored_at = in_signed(in);
-	info->expires = in_signed(in);
+	info->stored_at = plus(in_signed(in), EPOCH);
+	info->expires = plus(info->stored_at, in_signed(in));
 	info->head_size = in_varint(in);
 	info->body_size = in_varint(in);
 	info->variant = in_bytes(in, OBJECT_META_MAX);
 	info->meta = in_bytes(in, OBJECT_META_MAX);
-	in_place(in, &info->head);
-	in_place(in, &info->body);
-	if (!in->bad && !info_sound(info))
+	if (info->head.kind != PLACE_NONE)
+		info->head.raw = info->head_size;
+	info->body.raw = shape & HAS_RAW ? in_varint(in) : implied_raw(info);
+	in_place(in, &info->head, info->id);
+	in_place(in, &info->body, info->id);
+	if (!in->bad && !object_sound(info))
 		in->bad = true;
 }
 
 static char *
 out_info(char *p, const struct object_info *info)
 {
+	bool raw = info->body.raw != implied_raw(info);
+
+	*p++ =
+	    (char)((unsigned)info->head.kind | (unsigned)info->body.kind << 2 |
+		   (info->head.encoding == ENCODING_ZSTD) << 4 |
+		   (unsigned)info->body.encoding << 5 | (raw ? HAS_RAW : 0));
 	p = out_varint(p, info->id);
-	p = out_signed(p, info->stored_at);
-	p = out_signed(p, info->expires);
+	p = out_signed(p, minus((uint64_t)info->stored_at, EPOCH));
+	p = out_signed(
+	    p, minus((uint64_t)info->expires, (uint64_t)info->stored_at));
 	p = out_varint(p, info->head_size);
 	p = out_varint(p, info->body_size);
 	p = out_bytes(p, info->variant);
 	p = out_bytes(p, info->meta);
-	p = out_place(p, &info->head);
-	return out_place(p, &info->body);
+	if (raw)
+		p = out_varint(p, info->body.raw);
+	p = out_place(p, &info->head, info->id);
+	return out_place(p, &info->body, info->id);
 }
 
 size_t
 object_value_bound(const struct object_value *value)
 {
-	size_t n = 2 + 10 + value->key.n;
+	size_t n = 1 + VARINT_MAX + value->key.n;
 
-	/* Nine varints of its own, and two places of 1 + 5 * 10 + 8. */
+	/* Eight numbers of its own, and two places of four and a sum. */
 	for (unsigned i = 0; i < value->count; i++)
-		n += 7 * 10 + value->infos[i].variant.n +
-		     value->infos[i].meta.n + 2 * (1 + 5 * 10 + 8);
+		n += 1 + 8 * VARINT_MAX + value->infos[i].variant.n +
+		     value->infos[i].meta.n + 2 * (4 * VARINT_MAX + 8);
 	return n;
 }
 
@@ -378,9 +342,7 @@ object_value_encode(const struct object_value *value, char *buf)
 	char *p = buf;
 
 	check(value->count <= STORE_VARIANTS_MAX);
-	*p++ = OBJECT_FORMAT;
 	*p++ = (char)value->count;
-	p = out_bytes(p, value->key);
 	for (unsigned i = 0; i < value->count; i++)
 		p = out_info(p, &value->infos[i]);
 	return (size_t)(p - buf);
@@ -389,12 +351,10 @@ object_value_encode(const struct object_value *value, char *buf)
 static int
 value_decode(struct in *in, struct object_value *out)
 {
-	uint64_t version = in_byte(in);
 	uint64_t count = in_byte(in);
 
-	if (version != OBJECT_FORMAT || !count || count > STORE_VARIANTS_MAX)
+	if (!count || count > STORE_VARIANTS_MAX)
 		return LARDER_DAMAGED;
-	out->key = in_bytes(in, STORE_KEY_MAX);
 	out->count = (unsigned)count;
 	for (unsigned i = 0; i < count && !in->bad; i++)
 		in_info(in, &out->infos[i]);
@@ -408,11 +368,13 @@ is_self(const struct object_info *info)
 }
 
 int
-object_value_decode(struct bytes bytes, struct object_value *out)
+object_value_decode(
+    struct bytes bytes, struct bytes key, struct object_value *out)
 {
 	struct in in = {bytes.p, bytes.p + bytes.n, false};
 	int err = value_decode(&in, out);
 
+	out->key = key;
 	for (unsigned i = 0; !err && i < out->count; i++)
 		if (is_self(&out->infos[i]))
 			err = LARDER_DAMAGED;
@@ -425,8 +387,8 @@ size_t
 object_front_encode(
     const struct object_value *value, const struct place *self, char *buf)
 {
-	size_t n = object_value_encode(value, buf + OBJECT_FRONT_MIN);
-	size_t front = OBJECT_FRONT_MIN + n;
+	char *at = out_bytes(buf + OBJECT_FRONT_MIN, value->key);
+	size_t front = (size_t)(at - buf) + object_value_encode(value, at);
 
 	check(value->count == 1 && self->stored <= UINT32_MAX);
 	put32(buf, RECORD_MAGIC);
@@ -436,8 +398,8 @@ object_front_encode(
 	put32(buf + 8, (uint32_t)front);
 	put32(buf + 12, (uint32_t)self->stored);
 	object_put64(buf + 16, self->sum);
-	object_put64(
-	    buf + 24, object_sum(buf + OBJECT_FRONT_MIN, n, self->sum));
+	object_put64(buf + 24, object_sum(buf + OBJECT_FRONT_MIN,
+				   front - OBJECT_FRONT_MIN, self->sum));
 	return front;
 }
 
@@ -453,6 +415,27 @@ object_front_peek(struct bytes in, uint64_t *front, uint64_t *stored)
 	    *stored > 2 * STORE_SMALL)
 		return LARDER_DAMAGED;
 	return 0;
+}
+
+void
+object_front_mark(char *front, bool moved)
+{
+	front[6] = moved;
+}
+
+bool
+object_front_moved(struct bytes in)
+{
+	return in.n >= OBJECT_FRONT_MIN && in.p[6];
+}
+
+const char *
+object_front_find(struct bytes in)
+{
+	char magic[4];
+
+	put32(magic, RECORD_MAGIC);
+	return in.n ? memmem(in.p, in.n, magic, sizeof(magic)) : NULL;
 }
 
 int
@@ -476,7 +459,8 @@ object_front_decode(
 	if (object_sum(in.p, (size_t)(in.end - in.p), self->sum) !=
 	    object_get64(bytes.p + 24))
 		return LARDER_DAMAGED;
-	err = value_decode(&in, out);
+	out->key = in_bytes(&in, STORE_KEY_MAX);
+	err = in.bad ? LARDER_DAMAGED : value_decode(&in, out);
 	if (err || out->count != 1 || !is_self(&out->infos[0]))
 		return LARDER_DAMAGED;
 	self->raw = out->infos[0].head.kind == PLACE_SELF
@@ -497,13 +481,15 @@ object_container_encode(const struct object_container *c, char *buf)
 	object_put64(buf + 16, c->size);
 	object_put64(buf + 24, c->live);
 	object_put64(buf + 32, c->end);
+	object_put64(buf + 40, object_sum(buf, 40, OBJECT_FORMAT));
 }
 
 int
 object_container_decode(struct bytes in, struct object_container *out)
 {
 	if (in.n != OBJECT_CONTAINER || in.p[0] != OBJECT_FORMAT ||
-	    (in.p[1] != PLACE_PACK && in.p[1] != PLACE_BLOB))
+	    (in.p[1] != PLACE_PACK && in.p[1] != PLACE_BLOB) ||
+	    object_get64(in.p + 40) != object_sum(in.p, 40, OBJECT_FORMAT))
 		return LARDER_DAMAGED;
 	out->kind = (enum place_kind)in.p[1];
 	out->queue = object_get64(in.p + 8);
@@ -517,6 +503,23 @@ size_t
 object_entry_size(enum encoding encoding)
 {
 	return encoding == ENCODING_FRAMES ? 12 : 8;
+}
+
+int
+object_table_offsets(
+    const char *table, uint64_t blocks, uint64_t stored, uint64_t *offsets)
+{
+	size_t size = object_entry_size(ENCODING_FRAMES);
+	uint64_t at = 0;
+
+	offsets[0] = 0;
+	for (uint64_t i = 0; i < blocks; i++) {
+		at += get32(table + size * i);
+		if (at > stored)
+			return LARDER_DAMAGED;
+		offsets[i + 1] = at;
+	}
+	return at == stored ? 0 : LARDER_DAMAGED;
 }
 
 void
@@ -543,13 +546,12 @@ object_trailer_encode(const struct object_trailer *t, char *buf)
 }
 
 int
-object_trailer_decode(struct bytes in, uint64_t id,
-    const struct place *expected, struct object_trailer *out)
+object_trailer_read(struct bytes in, struct object_trailer *out)
 {
 	if (in.n != OBJECT_TRAILER || get32(in.p) != TRAILER_MAGIC ||
 	    in.p[4] != OBJECT_FORMAT ||
-	    object_get64(in.p + 56) != expected->sum ||
-	    object_sum(in.p, 56, id) != expected->sum)
+	    object_sum(in.p, 56, object_get64(in.p + 16)) !=
+		object_get64(in.p + 56))
 		return LARDER_DAMAGED;
 	out->encoding = (enum encoding)(unsigned char)in.p[5];
 	out->block = get32(in.p + 8);
@@ -561,10 +563,21 @@ object_trailer_decode(struct bytes in, uint64_t id,
 	if (out->encoding != ENCODING_FRAMES &&
 	    (out->encoding != ENCODING_RAW || out->stored != out->raw))
 		return LARDER_DAMAGED;
-	if (out->encoding != expected->encoding || out->id != id ||
-	    out->raw != expected->raw || out->stored != expected->stored ||
-	    out->block < BLOCK_MIN || out->block > OBJECT_BLOCK_BIG ||
+	if (out->block < BLOCK_MIN || out->block > OBJECT_BLOCK_BIG ||
 	    out->blocks != out->raw / out->block + !!(out->raw % out->block))
+		return LARDER_DAMAGED;
+	return 0;
+}
+
+int
+object_trailer_decode(struct bytes in, uint64_t id,
+    const struct place *expected, struct object_trailer *out)
+{
+	int err = object_trailer_read(in, out);
+
+	if (err || object_get64(in.p + 56) != expected->sum || out->id != id ||
+	    out->encoding != expected->encoding || out->raw != expected->raw ||
+	    out->stored != expected->stored)
 		return LARDER_DAMAGED;
 	return 0;
 }

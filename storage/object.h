@@ -10,7 +10,7 @@
 #include "larder/bytes.h"
 #include "larder/store.h"
 
-#define OBJECT_FORMAT	 1u
+#define OBJECT_FORMAT	 2u
 #define OBJECT_META_MAX	 (64u * 1024)
 #define OBJECT_FRONT_MIN 32u
 /* Blocks of a blob's table; those of longer ones are longer. */
@@ -81,17 +81,21 @@ struct object_trailer {
 	uint64_t table_sum;
 };
 
+/* Do its sizes and places not contradict each other? */
+bool object_sound(const struct object_info *info);
 /* Bytes that a place takes on disk, and those of head and body together. */
 uint64_t object_place_size(const struct place *place);
 uint64_t object_disk_size(const struct object_info *info);
 /* Bytes of an older head that stand before the body in its payload. */
 uint64_t object_skip(const struct object_info *info);
 
+/* With the key, which a pack's record has before it. */
 size_t object_value_bound(const struct object_value *value);
-/* buf holds at least the bound; returns the bytes used. */
+/* All but the key. buf holds at least the bound; returns the bytes used. */
 size_t object_value_encode(const struct object_value *value, char *buf);
-/* 0 or LARDER_DAMAGED. The views are into `in`. */
-int object_value_decode(struct bytes in, struct object_value *out);
+/* What stands under the key. 0 or LARDER_DAMAGED. The views are into `in`. */
+int object_value_decode(
+    struct bytes in, struct bytes key, struct object_value *out);
 
 /* A pack's record but for the payload: value with one info, in which the
  * place that the payload is says SELF. */
@@ -103,6 +107,14 @@ int object_front_decode(
 /* The fixed part only, to know how long the rest is. */
 int object_front_peek(struct bytes in, uint64_t *front, uint64_t *stored);
 
+/* What it says of the pack that it is in: is that the one for records of what
+ * was stored before? */
+void object_front_mark(char *front, bool moved);
+bool object_front_moved(struct bytes in);
+/* Where the first of them may begin, or NULL: the last 3 bytes may be part of
+ * one that goes on behind them. */
+const char *object_front_find(struct bytes in);
+
 void object_container_encode(const struct object_container *c, char *buf);
 int object_container_decode(struct bytes in, struct object_container *out);
 
@@ -111,8 +123,15 @@ void object_trailer_encode(const struct object_trailer *t, char *buf);
 /* expected: what the catalog's record says. */
 int object_trailer_decode(struct bytes in, uint64_t id,
     const struct place *expected, struct object_trailer *out);
+/* The same of one that nobody expects. */
+int object_trailer_read(struct bytes in, struct object_trailer *out);
 /* Bytes of one entry in the table before the trailer. */
 size_t object_entry_size(enum encoding encoding);
+
+/* Where each frame of a table begins, and behind the last one where that ends:
+ * blocks + 1 numbers. LARDER_DAMAGED: that is not where the table begins. */
+int object_table_offsets(
+    const char *table, uint64_t blocks, uint64_t stored, uint64_t *offsets);
 
 /* One of FRAMES: how long the frame is on disk, and its sum. */
 void object_frame_encode(char *buf, uint32_t stored, uint64_t sum);

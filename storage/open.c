@@ -14,13 +14,20 @@
 
 #include "internal.h"
 #include "larder/clock.h"
+#include "pages.h"
 
-#define SUPERBLOCK "larder.store"
-#define TITLE	   "larder store, format "
-#define TITLE_SIZE 32u
-#define SUPER_SIZE (TITLE_SIZE + STORE_SECRET + 8)
+#define SUPERBLOCK   "larder.store"
+#define TITLE	     "larder store, format "
+#define TITLE_SIZE   32u
+#define SUPER_SIZE   (TITLE_SIZE + STORE_SECRET + 8)
+/* A catalog up to this size is looked through at every start, which takes some
+ * tens of milliseconds; of a larger one only its first pages are. */
+#define CATALOG_LOOK (16u * 1024 * 1024)
 /* The least budget that holds a pack, a catalog and room to turn. */
-#define SIZE_MIN   (8u * 1024 * 1024)
+#define SIZE_MIN     (8u * 1024 * 1024)
+/* Address space for the catalog: of some 10^9 objects. */
+#define MAP_MIN	     (256ull << 30)
+#define SKETCH	     "sketch"
 
 /* Says why, in a sentence. */
 static int
@@ -34,19 +41,19 @@ refuse(char *why, size_t n, int err, const char *path, const char *advice)
 	return err;
 }
 
+/* Title, secret and sum, twice: without the secret no key is found again. */
 static int
-make_superblock(struct store *store)
+write_superblock(struct store *store)
 {
-	char buf[SUPER_SIZE] = {0};
+	char buf[2 * SUPER_SIZE] = {0};
 	struct iovec iov = {buf, sizeof(buf)};
-	int fd, err = disk_random(store->secret, STORE_SECRET);
+	int fd, err;
 
 	snprintf(buf, TITLE_SIZE, TITLE "%u\n", OBJECT_FORMAT);
 	memcpy(buf + TITLE_SIZE, store->secret, STORE_SECRET);
 	object_put64(buf + TITLE_SIZE + STORE_SECRET,
 	    object_sum(buf, TITLE_SIZE + STORE_SECRET, 0));
-	if (err)
-		return err;
+	memcpy(buf + SUPER_SIZE, buf, SUPER_SIZE);
 	err = disk_open(
 	    store->dir, SUPERBLOCK ".new", O_RDWR | O_CREAT | O_TRUNC, &fd);
 	if (err)
@@ -61,32 +68,54 @@ make_superblock(struct store *store)
 }
 
 static int
-read_superblock(struct store *store)
+make_superblock(struct store *store)
 {
-	char buf[SUPER_SIZE];
-	uint64_t size, allocated;
-	int fd, err = disk_open(store->dir, SUPERBLOCK, O_RDONLY, &fd);
+	int err = disk_random(store->secret, STORE_SECRET);
 
-	if (err)
-		return err;
-	err = disk_size(fd, &size, &allocated);
-	if (!err && size < TITLE_SIZE)
-		err = LARDER_DAMAGED;
-	if (!err)
-		err = disk_read(
-		    fd, buf, size < SUPER_SIZE ? size : SUPER_SIZE, 0);
-	disk_close(fd);
-	if (err)
-		return err;
-	if (memcmp(buf, TITLE, sizeof(TITLE) - 1) != 0)
+	return err ? err : write_superblock(store);
+}
+
+/* 0, LARDER_FORMAT, or LARDER_DAMAGED. */
+static int
+take_superblock(struct store *store, const char *buf, uint64_t size)
+{
+	if (size <= sizeof(TITLE) || memcmp(buf, TITLE, sizeof(TITLE) - 1) != 0)
 		return LARDER_DAMAGED;
 	if (buf[sizeof(TITLE) - 1] != '0' + OBJECT_FORMAT ||
 	    buf[sizeof(TITLE)] != '\n')
 		return LARDER_FORMAT;
-	if (size != SUPER_SIZE || object_get64(buf + SUPER_SIZE - 8) !=
-				      object_sum(buf, SUPER_SIZE - 8, 0))
+	if (size < SUPER_SIZE || object_get64(buf + SUPER_SIZE - 8) !=
+				     object_sum(buf, SUPER_SIZE - 8, 0))
 		return LARDER_DAMAGED;
 	memcpy(store->secret, buf + TITLE_SIZE, STORE_SECRET);
+	return 0;
+}
+
+static int
+read_superblock(struct store *store)
+{
+	char buf[2 * SUPER_SIZE] = {0};
+	uint64_t size, allocated;
+	int fd, first, err = disk_open(store->dir, SUPERBLOCK, O_RDONLY, &fd);
+
+	if (err)
+		return err;
+	err = disk_size(fd, &size, &allocated);
+	size = size < sizeof(buf) ? size : sizeof(buf);
+	if (!err)
+		err = disk_read(fd, buf, size, 0);
+	disk_close(fd);
+	if (err)
+		return err;
+	first = take_superblock(store, buf, size);
+	err = size == sizeof(buf)
+		  ? take_superblock(store, buf + SUPER_SIZE, SUPER_SIZE)
+		  : LARDER_DAMAGED;
+	if (first && err)
+		return first == LARDER_FORMAT ? first : err;
+	/* One that rotted is written anew, from the other. */
+	if (first || err)
+		(void)write_superblock(store);
 	return 0;
 }
 
@@ -123,11 +152,11 @@ open_superblock(
 {
 	static const char *const folders[] = {"packs", "blobs", "tmp"};
 	int err = read_superblock(store);
-	bool made;
+	bool made, any = false;
 
 	if (err == LARDER_FORMAT)
 		return refuse(why, n, err, o->path,
-		    "this larder reads format 1: run the version that wrote "
+		    "this larder reads format 2: run the version that wrote "
 		    "it, "
 		    "or move the folder away to start with an empty cache");
 	if (err == LARDER_DAMAGED)
@@ -135,32 +164,67 @@ open_superblock(
 		    "its file " SUPERBLOCK
 		    " is not one of larder's: if nothing "
 		    "else is in the folder, move it away");
-	if (err == LARDER_ABSENT)
+	if (err == LARDER_ABSENT) {
 		err = make_superblock(store);
+		store->is_new = true;
+	}
 	for (unsigned i = 0; i < ARRAY_SIZE(folders) && !err; i++)
-		err = disk_mkdir(store->dir, folders[i], &made);
+		if (!(err = disk_mkdir(store->dir, folders[i], &made)))
+			any |= made;
+	/* Or a power cut might take all that is in them. */
+	if (!err && any)
+		err = disk_sync_folder(store->dir, ".");
 	return err ? refuse(why, n, err, o->path, "") : 0;
+}
+
+/* Opens it, or what can be seen of it says that it is damaged. */
+static int
+try_catalog(struct store *store, const char *path, uint64_t map)
+{
+	int fd, err = disk_open(store->dir, CATALOG_FILE, O_RDONLY, &fd);
+
+	if (!err)
+		err = pages_check(fd, CATALOG_LOOK);
+	/* Of a store that was there before: it knew what is in it. */
+	else if (err == LARDER_ABSENT && store->is_new)
+		err = 0;
+	disk_close(fd);
+	if (err)
+		return err == LARDER_ABSENT ? LARDER_DAMAGED : err;
+	err = catalog_open(&store->catalog, path, map);
+	/* One that is new has a name that lasts. */
+	if (!err && store->is_new)
+		err = disk_sync_folder(store->dir, ".");
+	if (!err)
+		err = writer_init(store);
+	if (err && store->catalog) {
+		writer_reset(store);
+		catalog_close(&store->catalog);
+	}
+	return err;
 }
 
 static int
 open_catalog(
     struct store *store, const struct store_options *o, char *why, size_t n)
 {
-	uint64_t map = o->size > 4ull << 30 ? o->size : 4ull << 30;
+	/* See catalog.c: it cannot grow later, and the budget can. */
+	uint64_t map = o->size > MAP_MIN ? o->size : MAP_MIN;
 	char path[4096];
 	int err;
 
 	/* LMDB has no openat(). */
-	snprintf(path, sizeof(path), "%s/catalog.mdb", o->path);
+	snprintf(path, sizeof(path), "%s/" CATALOG_FILE, o->path);
+	catalog_forget_copy(store->dir);
 	errno = 0;
-	err = catalog_open(&store->catalog, path, map);
-	if (!err)
-		err = writer_init(store);
-	return err ? refuse(why, n, err, path,
-			 err == LARDER_DAMAGED
-			     ? "move the folder away to start with an empty one"
-			     : "")
-		   : 0;
+	err = try_catalog(store, path, map);
+	if (err == LARDER_DAMAGED) {
+		err = salvage_aside(store);
+		store->is_new = true;
+		if (!err)
+			err = try_catalog(store, path, map);
+	}
+	return err ? refuse(why, n, err, path, "") : 0;
 }
 
 /* What a crash left in tmp/: the catalog knows what is to become of it. */
@@ -196,6 +260,50 @@ on_folder(void *arg, const char *name)
 	budget_force(&store->budget, DISK_BLOCK);
 }
 
+/* How often what was asked for is only worth something as long as the process
+ * lives, and the next one: so it is written when it ends. What cannot be read,
+ * or is of another budget, is counted anew. */
+static void
+load_sketch(struct store *store)
+{
+	size_t n = sketch_size(store->sketch);
+	char *buf = malloc(n);
+	uint64_t size, allocated;
+	int fd = -1, err = buf ? disk_open(store->dir, SKETCH, O_RDONLY, &fd)
+			       : LARDER_NOMEM;
+
+	if (!err)
+		err = disk_size(fd, &size, &allocated);
+	if (!err && size == n && disk_read(fd, buf, n, 0) == 0)
+		sketch_load(store->sketch, bytes_of(buf, n));
+	disk_close(fd);
+	free(buf);
+}
+
+static void
+save_sketch(struct store *store)
+{
+	size_t n = sketch_size(store->sketch);
+	char *buf = malloc(n);
+	struct iovec iov = {buf, n};
+	int fd = -1, err = LARDER_NOMEM;
+
+	if (buf) {
+		sketch_save(store->sketch, buf);
+		err = disk_open(
+		    store->dir, SKETCH ".new", O_RDWR | O_CREAT | O_TRUNC, &fd);
+	}
+	if (!err)
+		err = disk_write(fd, &iov, 1, 0);
+	disk_close(fd);
+	/* Not synced: what a power cut leaves of it, its sum tells. */
+	if (!err)
+		disk_rename(store->dir, SKETCH ".new", SKETCH);
+	else
+		disk_unlink(store->dir, SKETCH ".new");
+	free(buf);
+}
+
 /* Counts what is there already: by what the catalog says, not by a walk. */
 static void
 take_stock(struct store *store)
@@ -205,12 +313,16 @@ take_stock(struct store *store)
 	/* The folder, four in it, the superblock, the lock, LMDB's lock. */
 	budget_force(&store->budget, 8 * DISK_BLOCK + 128 * 1024);
 	budget_force(&store->budget, t->disk);
+	/* The sketch, and the one that takes its place. */
+	budget_force(
+	    &store->budget, 2 * disk_round(sketch_size(store->sketch)));
 	commit_account_catalog(store);
 	disk_list(store->dir, "blobs", on_folder, store);
 	store->next_id = t->next_id;
 	store->objects = t->objects;
 	store->body_bytes = t->body_bytes;
 	store->stored_bytes = t->stored_bytes;
+	store->is_lost = salvage_stock(store);
 	disk_list(store->dir, "tmp", on_leftover, store);
 	commit_punch_again(store);
 }
@@ -231,6 +343,8 @@ start_threads(
 		err = pool_start(&store->spillers, POOL_MAX);
 	if (!err)
 		err = writer_start(store);
+	if (!err)
+		err = salvage_start(store, store->is_lost);
 	if (!err && !o->offline)
 		err = press_start(store, rest_time(o));
 	return err ? refuse(why, n, err, o->path, "no threads to be had") : 0;
@@ -240,9 +354,11 @@ static void
 release(struct store *store)
 {
 	press_stop(store);
+	salvage_stop(store);
 	pool_stop(&store->readers);
 	pool_stop(&store->spillers);
 	writer_stop(store);
+	salvage_release(store);
 	memory_release(store);
 	files_release(&store->files);
 	while (store->spare_count)
@@ -251,7 +367,7 @@ release(struct store *store)
 	pthread_mutex_destroy(&store->spare_lock);
 	disk_close(store->lock);
 	disk_close(store->dir);
-	free(store->sketch);
+	sketch_free(store->sketch);
 	used_release(&store->used);
 	free(store);
 }
@@ -271,6 +387,7 @@ open_all(
 	err = open_catalog(store, o, why, n);
 	if (err)
 		return err;
+	load_sketch(store);
 	take_stock(store);
 	err = used_open(
 	    &store->used, store->dir, &store->budget, clock_wall_ms() / 1000);
@@ -311,8 +428,10 @@ store_open(
 	pool_init(&store->readers);
 	pool_init(&store->spillers);
 	writer_prepare(store);
-	store->sketch = calloc(1, sizeof(*store->sketch));
+	store->sketch = sketch_new(store->budget.size);
 	err = memory_init(&store->memory, o->memory);
+	if (!err)
+		err = salvage_prepare(store);
 	if (err || !store->sketch)
 		err = refuse(why, n, LARDER_NOMEM, o->path, "");
 	if (!err)
@@ -334,6 +453,8 @@ store_close(struct store **p)
 		return;
 	/* Large ones that are still being sealed come first. */
 	writer_flush(store);
+	if (!store->offline)
+		save_sketch(store);
 	release(store);
 }
 

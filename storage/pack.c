@@ -2,7 +2,8 @@
  * Packs: small objects, one behind the other.
  *
  * What always holds
- *   - Only the writer appends. Records gather in its buffer and go out in one
+ *   - Only the writer appends: newcomers to one pack, what moved out of
+ *     another to a second. Records gather in its buffer and go out in one
  *     write a group; the group's commit comes after they are durable.
  *   - What lies behind the end that the catalog knows is nothing: it is
  *     written over, or cut off when the store is opened.
@@ -14,33 +15,70 @@
 
 #define BUFFER (1024u * 1024 + 8 * STORE_SMALL)
 
+static uint64_t *
+total_of(struct writer *w, enum policy_queue queue)
+{
+	return queue == POLICY_MAIN ? &w->totals.main_pack : &w->totals.pack;
+}
+
 static int
-start(struct store *store)
+start(struct store *store, enum policy_queue queue)
 {
 	struct writer *w = &store->writer;
+	struct pack *p = &w->packs[queue];
 	uint64_t id = atomic_fetch_add(&store->next_id, 1);
-	int err = file_create(&store->files, id, PLACE_PACK, &w->pack);
+	int err = file_create(&store->files, id, PLACE_PACK, &p->file);
 
 	if (err)
 		return err;
-	w->pack_end = 0;
-	w->pack_taken = 0;
-	w->totals.pack = id;
+	p->end = 0;
+	p->taken = 0;
+	*total_of(w, queue) = id;
+	return 0;
+}
+
+int
+pack_resume(struct store *store, enum policy_queue queue)
+{
+	struct writer *w = &store->writer;
+	struct pack *p = &w->packs[queue];
+	uint64_t *id = total_of(w, queue);
+	struct place place = {.kind = PLACE_PACK, .container = *id};
+	struct object_container c;
+	int err;
+
+	if (!*id)
+		return 0;
+	err = catalog_get_container(w->reader, *id, &c);
+	catalog_reader_rest(w->reader);
+	if (!err)
+		err = file_open(&store->files, &place, 0, &p->file);
+	/* What lies behind is of a group that was not committed. */
+	if (!err)
+		err = disk_truncate(p->file->fd, c.end);
+	if (err) {
+		/* Without it a new one is begun. */
+		file_unref(&store->files, &p->file);
+		*id = 0;
+		return err == LARDER_ABSENT || err == LARDER_DAMAGED ? 0 : err;
+	}
+	p->end = c.end;
+	p->taken = disk_round(c.end);
 	return 0;
 }
 
 static int
-write_out(struct store *store)
+write_out(struct store *store, struct pack *p)
 {
 	struct writer *w = &store->writer;
-	struct iovec iov = {w->buffer, w->filled};
-	uint64_t wanted = disk_round(w->pack_end);
+	struct iovec iov = {p->buffer, p->filled};
+	uint64_t wanted = disk_round(p->end);
 	int err;
 
-	if (!w->filled)
+	if (!p->filled)
 		return 0;
-	if (wanted > w->pack_taken) {
-		uint64_t n = wanted - w->pack_taken;
+	if (wanted > p->taken) {
+		uint64_t n = wanted - p->taken;
 		uint64_t granted = n < w->grant ? n : w->grant;
 
 		/* Eviction has no part in what the group was granted. */
@@ -50,91 +88,125 @@ write_out(struct store *store)
 				  : budget_take(&store->budget, n)))
 			return LARDER_NOSPACE;
 		w->grant -= granted;
-		w->pack_taken = wanted;
+		p->taken = wanted;
 	}
-	err = disk_write(w->pack->fd, &iov, 1, w->pack_end - w->filled);
+	err = disk_write(p->file->fd, &iov, 1, p->end - p->filled);
 	if (err)
 		return err;
-	w->filled = 0;
-	w->pack_dirty = true;
+	p->filled = 0;
+	p->dirty = true;
 	return 0;
+}
+
+static int
+flush(struct store *store, struct pack *p)
+{
+	int err = write_out(store, p);
+
+	if (!err && p->dirty) {
+		err = disk_sync(p->file->fd);
+		p->dirty = err != 0;
+	}
+	return err;
 }
 
 int
 pack_flush(struct store *store)
 {
-	struct writer *w = &store->writer;
-	int err = write_out(store);
+	struct pack *packs = store->writer.packs;
+	int err = flush(store, &packs[POLICY_SMALL]);
 
-	if (!err && w->pack_dirty) {
-		err = disk_sync(w->pack->fd);
-		w->pack_dirty = err != 0;
-	}
-	return err;
+	return err ? err : flush(store, &packs[POLICY_MAIN]);
 }
 
 void
 pack_forget(struct store *store)
 {
-	struct writer *w = &store->writer;
+	for (unsigned i = 0; i < POLICY_QUEUES; i++) {
+		struct pack *p = &store->writer.packs[i];
 
-	w->pack_end -= w->filled;
-	w->filled = 0;
+		p->end -= p->filled;
+		p->filled = 0;
+	}
 }
 
 void
-pack_retire(struct store *store)
+pack_retire(struct store *store, enum policy_queue queue)
 {
-	struct writer *w = &store->writer;
+	struct pack *p = &store->writer.packs[queue];
 
-	check(!w->filled);
-	file_unref(&store->files, &w->pack);
-	w->totals.pack = 0;
+	check(!p->filled);
+	file_unref(&store->files, &p->file);
+	*total_of(&store->writer, queue) = 0;
+}
+
+bool
+pack_is_open(const struct store *store, uint64_t id)
+{
+	for (unsigned i = 0; i < POLICY_QUEUES; i++) {
+		const struct pack *p = &store->writer.packs[i];
+
+		if (p->file && p->file->id == id)
+			return true;
+	}
+	return false;
+}
+
+void
+pack_release(struct store *store)
+{
+	for (unsigned i = 0; i < POLICY_QUEUES; i++) {
+		struct pack *p = &store->writer.packs[i];
+
+		file_unref(&store->files, &p->file);
+		free(p->buffer);
+		memset(p, 0, sizeof(*p));
+	}
 }
 
 /* Where the next record of n bytes goes. */
 static int
-make_room(struct store *store, size_t n)
+make_room(struct store *store, enum policy_queue queue, size_t n)
 {
-	struct writer *w = &store->writer;
+	struct pack *p = &store->writer.packs[queue];
 	int err = 0;
 
-	if (!w->buffer && !(w->buffer = malloc(BUFFER)))
+	if (!p->buffer && !(p->buffer = malloc(BUFFER)))
 		return LARDER_NOMEM;
 	check(n <= BUFFER);
-	if (w->pack && w->pack_end + n > budget_pack(&store->budget) &&
-	    w->pack_end) {
-		err = pack_flush(store);
+	if (p->file && p->end + n > budget_pack(&store->budget) && p->end) {
+		err = flush(store, p);
 		if (!err)
-			pack_retire(store);
-	} else if (w->filled + n > BUFFER) {
-		err = write_out(store);
+			pack_retire(store, queue);
+	} else if (p->filled + n > BUFFER) {
+		err = write_out(store, p);
 	}
-	if (!err && !w->pack)
-		err = start(store);
+	if (!err && !p->file)
+		err = start(store, queue);
 	return err;
 }
 
 int
-pack_append(struct store *store, struct object_value *value,
-    struct place *place, const char *payload)
+pack_append(struct store *store, enum policy_queue queue,
+    struct object_value *value, struct place *place, const char *payload)
 {
-	struct writer *w = &store->writer;
+	struct pack *p = &store->writer.packs[queue];
 	size_t bound = OBJECT_FRONT_MIN + object_value_bound(value);
-	int err = make_room(store, bound + place->stored);
+	int err = make_room(store, queue, bound + place->stored);
 	char *to;
 
 	if (err)
 		return err;
-	to = w->buffer + w->filled;
+	to = p->buffer + p->filled;
 	place->kind = PLACE_PACK;
-	place->container = w->pack->id;
-	place->offset = w->pack_end;
+	place->container = p->file->id;
+	place->offset = p->end;
 	place->sum = object_sum(payload, place->stored, value->infos[0].id);
 	place->front = object_front_encode(value, place, to);
+	object_front_mark(to, queue == POLICY_MAIN);
 	if (place->stored)
 		memcpy(to + place->front, payload, place->stored);
-	w->filled += place->front + place->stored;
-	w->pack_end += place->front + place->stored;
+	p->filled += place->front + place->stored;
+	p->end += place->front + place->stored;
 	return 0;
 }

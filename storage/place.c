@@ -44,9 +44,21 @@ commit_touch(struct commit *c, uint64_t id, enum place_kind kind)
 	return t;
 }
 
+/* Which queue a new object goes to, that takes so many bytes. */
+static enum policy_queue
+enter(struct commit *c, struct hash hash, uint64_t size)
+{
+	const struct sketch *s = c->store->sketch;
+
+	c->stored += size;
+	return policy_enter(&c->store->writer.policy, sketch_buried(s, hash.lo),
+	    policy_value(sketch_count(s, hash.lo), size, hash.lo));
+}
+
 static int
-append(struct commit *c, struct object *o, const struct place *head,
-    const struct place *body, struct place *self, const char *payload)
+append(struct commit *c, enum policy_queue queue, struct object *o,
+    const struct place *head, const struct place *body, struct place *self,
+    const char *payload)
 {
 	struct object_value value = {o->key, 1, {o->info}};
 	struct touched *t;
@@ -54,11 +66,12 @@ append(struct commit *c, struct object *o, const struct place *head,
 
 	value.infos[0].head = *head;
 	value.infos[0].body = *body;
-	err = pack_append(c->store, &value, self, payload);
+	err = pack_append(c->store, queue, &value, self, payload);
 	if (err)
 		return err;
 	t = commit_touch(c, self->container, PLACE_PACK);
 	t->end = self->offset + self->front + self->stored;
+	t->queue = queue;
 	return 0;
 }
 
@@ -75,9 +88,10 @@ press(struct writer *w, size_t n, struct place *self)
 	return pressed ? w->pressed : w->raw;
 }
 
-/* A payload as it is, out of its old place. */
+/* One of an object's two payloads as it is, out of its old place. */
 static int
-carry(struct commit *c, struct object *o, struct place *place, bool head)
+carry(struct commit *c, struct object *o, struct place *head,
+    struct place *body, struct place *place)
 {
 	struct store *store = c->store;
 	struct place self = *place;
@@ -97,16 +111,18 @@ carry(struct commit *c, struct object *o, struct place *place, bool head)
 	if (err)
 		return err;
 	self.kind = PLACE_SELF;
-	err = append(c, o, head ? &self : &o->info.head,
-	    head ? &o->info.body : &self, &self, raw);
-	if (!err)
-		*place = self;
-	return err;
+	err = append(c, POLICY_MAIN, o, place == head ? &self : head,
+	    place == body ? &self : body, &self, raw);
+	if (err)
+		return err;
+	c->rewritten += o->move ? object_place_size(&self) : 0;
+	*place = self;
+	return 0;
 }
 
 static int
-put_whole(
-    struct commit *c, struct object *o, struct place *head, struct place *body)
+put_whole(struct commit *c, struct hash hash, struct object *o,
+    struct place *head, struct place *body)
 {
 	struct writer *w = &c->store->writer;
 	struct blob *b = blob_base(o->blob);
@@ -120,7 +136,8 @@ put_whole(
 	if (b->size)
 		memcpy(w->raw + n, b->flat->data + b->flat_from, b->size);
 	payload = press(w, n + b->size, &self);
-	err = append(c, o, &none, &self, &self, payload);
+	err = append(
+	    c, enter(c, hash, self.stored), o, &none, &self, &self, payload);
 	if (!err) {
 		*head = none;
 		*body = self;
@@ -140,16 +157,20 @@ put_head(struct commit *c, struct object *o, struct place *head,
 	if (o->head->size)
 		memcpy(w->raw, o->head->data, o->head->size);
 	payload = press(w, o->head->size, &self);
-	err = append(c, o, &self, body, &self, payload);
+	/* Of what is stored already, or lies in a file of its own: it has no
+	 * worth apart from that. */
+	err = append(c, POLICY_MAIN, o, &self, body, &self, payload);
 	if (!err)
 		*head = self;
 	return err;
 }
 
 static int
-place_object(struct commit *c, struct object *o, struct place *places)
+place_object(
+    struct commit *c, struct hash hash, struct object *o, struct place *places)
 {
 	struct place *head = &places[0], *body = &places[1];
+	struct touched *t;
 	int err = 0;
 
 	*head = o->info.head;
@@ -158,27 +179,30 @@ place_object(struct commit *c, struct object *o, struct place *places)
 		struct blob *b = blob_base(o->blob);
 
 		if (!b->large)
-			return put_whole(c, o, head, body);
+			return put_whole(c, hash, o, head, body);
 		*body = b->place;
-		commit_touch(c, body->container, PLACE_BLOB)->size =
-		    b->reserved;
+		t = commit_touch(c, body->container, PLACE_BLOB);
+		t->size = b->reserved;
+		t->queue = enter(c, hash, b->reserved);
 		return put_head(c, o, head, body);
 	}
 	if (o->move && body->kind == PLACE_PACK && body->container == o->move)
-		err = carry(c, o, body, false);
+		err = carry(c, o, head, body, body);
 	if (err)
 		return err;
 	if (o->pressed) {
-		struct touched *t =
-		    commit_touch(c, body->container, PLACE_BLOB);
-
+		t = commit_touch(c, body->container, PLACE_BLOB);
 		t->size = o->pressed->size;
 		t->heir = o->pressed->from;
 	}
 	if (o->head)
 		return put_head(c, o, head, body);
+	/* The newest record of an object says where all of it lies, so that
+	 * a lost catalog can be made anew. */
+	if (o->pressed)
+		return carry(c, o, head, body, head);
 	if (o->move && head->kind == PLACE_PACK && head->container == o->move)
-		err = carry(c, o, head, true);
+		err = carry(c, o, head, body, head);
 	return err;
 }
 
@@ -234,7 +258,8 @@ commit_place(struct commit *c, struct item *item)
 	for (unsigned i = 0; i < item->image->count && !err; i++) {
 		struct object *o = item->image->objects[i];
 
-		err = place_object(c, o, &item->places[2 * i]);
+		err =
+		    place_object(c, item->entry->hash, o, &item->places[2 * i]);
 		if (err != LARDER_DAMAGED)
 			continue;
 		/* It cannot move: it stays in this transaction, and the next

@@ -28,15 +28,23 @@
 #include "squeeze.h"
 
 /* Containers that are looked at in one go, and the pause behind it. */
-#define BATCH	 64u
-#define PAUSE_MS 20
+#define BATCH	   64u
+#define PAUSE_MS   20
 /* Between two walks. */
-#define WALK_MAX 15000
-/* More uses than that, and it stays raw: it goes out by sendfile(). */
-#define USES	 3u
+#define WALK_MAX   15000
+/* More uses than that, the first one counted, and it stays raw: it goes out by
+ * sendfile(). */
+#define USES	   4u
+/* Where others must go for every byte that it takes, only what is asked for
+ * all the time does, and what rests does not rest for long. */
+#define USES_FULL  (SKETCH_TOP - 2)
+#define AFTER_FULL 2u
+#define WALK_FULL  300
+/* How often it asks for room, PAUSE_MS apart. */
+#define ROOM_TRIES 25u
 /* Bodies that are not worth a look any more: a bit an id, round and round. An
  * id that has an older one's bit only stays raw. */
-#define MARKS	 (1u << 23)
+#define MARKS	   (1u << 23)
 
 struct presser {
 	struct store *store;
@@ -50,6 +58,23 @@ struct presser {
 	uint8_t *marks;
 	struct squeezer *squeezer;
 };
+
+/* Or until it ends. */
+static void
+wait_ms(struct presser *p, int64_t ms)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_nsec += ms % 1000 * 1000000;
+	t.tv_sec += ms / 1000 + t.tv_nsec / 1000000000;
+	t.tv_nsec %= 1000000000;
+	pthread_mutex_lock(&p->lock);
+	while (
+	    !p->ending && pthread_cond_timedwait(&p->wake, &p->lock, &t) == 0)
+		;
+	pthread_mutex_unlock(&p->lock);
+}
 
 /* ---- new files, until they are committed --------------------------------- */
 
@@ -154,6 +179,27 @@ publish(struct presser *p, struct press_task *t)
 	pressed_unref(&made);
 }
 
+/* Where there is none the writer makes some: pressing gives back more than it
+ * takes. But only a little of all there is, or it would be the body itself
+ * that goes. */
+static int
+reserve(struct presser *p, struct press_task *t)
+{
+	struct store *store = p->store;
+	int err = squeeze_reserve(store, t, t->expected);
+
+	if (t->expected > store->budget.size / 64)
+		return err;
+	for (unsigned i = 0; err == LARDER_NOSPACE && i < ROOM_TRIES; i++) {
+		atomic_store(&store->press_wants, 2 * t->expected);
+		writer_nudge(store);
+		wait_ms(p, PAUSE_MS);
+		err = squeeze_reserve(store, t, t->expected);
+	}
+	atomic_store(&store->press_wants, 0);
+	return err;
+}
+
 /* Room for it, and its file. */
 static int
 begin(struct presser *p, struct press_task *t)
@@ -166,7 +212,7 @@ begin(struct presser *p, struct press_task *t)
 	    malloc(t->from->blocks * object_entry_size(ENCODING_FRAMES) + 1);
 	if (!t->table)
 		return LARDER_NOMEM;
-	err = squeeze_reserve(store, t, t->expected);
+	err = reserve(p, t);
 	if (err)
 		return err;
 	id = atomic_fetch_add(&store->next_id, 1);
@@ -217,31 +263,42 @@ press_one(struct presser *p, struct press_task *t)
 
 /* ---- looking for one ----------------------------------------------------- */
 
+/* Is the store at its budget, so that something is evicted all the time? */
+static bool
+is_full(const struct presser *p)
+{
+	const struct budget *b = &p->store->budget;
+
+	return budget_usable(b) < 2 * budget_margin(b);
+}
+
 /* Is it time? Says also what need not be looked at again. */
 static bool
 rests(struct presser *p, struct hash hash, const struct object_info *info)
 {
 	int64_t now = clock_wall_ms() / 1000;
+	bool full = is_full(p);
+	unsigned after = full && p->after > AFTER_FULL ? AFTER_FULL : p->after;
 
 	if (info->body.encoding != ENCODING_RAW) {
 		mark(p, info->body.container);
 		return false;
 	}
-	/* Nor is it worth a sample where there would be no room. */
-	return now - info->stored_at >= p->after &&
-	       budget_usable(&p->store->budget) >= info->body.raw / 8 &&
-	       sketch_count(p->store->sketch, hash.lo) <= USES;
+	return now - info->stored_at >= after &&
+	       sketch_count(p->store->sketch, hash.lo) <=
+		   (full ? USES_FULL : USES);
 }
 
 static bool
-take(struct presser *p, struct catalog_reader *r, struct hash hash, uint64_t id,
+take(struct presser *p, struct catalog_reader *r, struct bytes key, uint64_t id,
     struct press_task *t)
 {
+	struct hash hash = store_hash(p->store, key);
 	struct object_value value;
 	struct bytes bytes;
 
-	if (catalog_get(r, hash, &bytes) != 0 ||
-	    object_value_decode(bytes, &value) != 0)
+	if (catalog_get(r, hash, key, &bytes) != 0 ||
+	    object_value_decode(bytes, key, &value) != 0)
 		return false;
 	for (unsigned i = 0; i < value.count; i++) {
 		const struct object_info *info = &value.infos[i];
@@ -256,15 +313,28 @@ take(struct presser *p, struct catalog_reader *r, struct hash hash, uint64_t id,
 	return false;
 }
 
+/* A blob's file is of one object: one batch says whose. */
+static bool
+take_from(struct presser *p, struct catalog_reader *r, uint64_t id,
+    struct press_task *t)
+{
+	struct catalog_walk walk = {.count = 0};
+	bool taken = false;
+
+	if (catalog_members(r, id, &walk) == 0)
+		for (unsigned i = 0; i < walk.count && !taken; i++)
+			taken = take(p, r, walk.keys[i], id, t);
+	catalog_walk_release(&walk);
+	return taken;
+}
+
 enum found { FOUND, NOT_HERE, WALKED };
 
 /* FOUND: in *t; NOT_HERE: go on; WALKED: that was the last one. */
 static enum found
 find(struct presser *p, struct catalog_reader *r, struct press_task *t)
 {
-	struct hash hashes[CATALOG_BATCH];
 	struct object_container c;
-	unsigned count;
 
 	for (unsigned i = 0; i < BATCH; i++) {
 		uint64_t id = p->at;
@@ -278,29 +348,10 @@ find(struct presser *p, struct catalog_reader *r, struct press_task *t)
 			mark(p, id);
 			continue;
 		}
-		if (catalog_members(r, id, NULL, hashes, &count) != 0)
-			continue;
-		for (unsigned k = 0; k < count; k++)
-			if (take(p, r, hashes[k], id, t))
-				return FOUND;
+		if (take_from(p, r, id, t))
+			return FOUND;
 	}
 	return NOT_HERE;
-}
-
-static void
-wait_ms(struct presser *p, int64_t ms)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	t.tv_nsec += ms % 1000 * 1000000;
-	t.tv_sec += ms / 1000 + t.tv_nsec / 1000000000;
-	t.tv_nsec %= 1000000000;
-	pthread_mutex_lock(&p->lock);
-	while (
-	    !p->ending && pthread_cond_timedwait(&p->wake, &p->lock, &t) == 0)
-		;
-	pthread_mutex_unlock(&p->lock);
 }
 
 static void *
@@ -325,7 +376,8 @@ run(void *arg)
 			wait_ms(p, PAUSE_MS);
 		} else {
 			p->at = 0;
-			wait_ms(p, rest);
+			wait_ms(p,
+			    is_full(p) && rest > WALK_FULL ? WALK_FULL : rest);
 		}
 	}
 	return NULL;

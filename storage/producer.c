@@ -394,8 +394,11 @@ publish(struct blob *b, const struct object_info *info)
 	int err = memory_change(
 	    b->store, b->hash, b->object->key, on_publish, &p, NULL);
 
-	if (!err)
+	if (!err) {
+		/* Who asked for it did not find it, but asked. */
+		sketch_add(b->store->sketch, b->hash.lo);
 		return;
+	}
 	store_count(&b->store->no_room, 1);
 	pthread_mutex_lock(&b->lock);
 	b->lost = true;

@@ -6,54 +6,88 @@
  * in between, so that a walk of hours pins nothing; a batch goes on behind the
  * key where the last one ended.
  */
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "internal.h"
+#include "larder/clock.h"
 
 /* Removals that may wait in memory before a walk waits for them. */
 #define DIRTY_MAX 16384u
 
+/* Bytes a second that a daemon reads to verify. */
+#define VERIFY_RATE (64u * 1024 * 1024)
+/* What cannot be written so long does not become a catalog. */
+#define REMAKE_MS   30000
+
 typedef int object_visit_fn(void *arg, struct hash hash, struct object *o);
 
 static int
-visit_image(struct store *store, struct hash hash, struct bytes prefix,
-    object_visit_fn *visit, void *arg)
+visit_image(
+    struct store *store, struct bytes key, object_visit_fn *visit, void *arg)
 {
+	struct hash hash = store_hash(store, key);
 	struct image *image;
-	int err = memory_image(store, hash, &image), result = 0;
+	int err = memory_image(store, hash, key, &image), result = 0;
 
 	if (err)
 		return err == LARDER_ABSENT ? 0 : err;
 	for (unsigned i = 0; i < image->count && !result; i++)
-		/* The index may have cut a long prefix. */
-		if (bytes_starts(image->objects[i]->key, prefix))
-			result = visit(arg, hash, image->objects[i]);
+		result = visit(arg, hash, image->objects[i]);
 	image_unref(&image);
 	return result;
+}
+
+/* A damaged catalog is replaced, and filled again, before who walks it goes on.
+ * stop: may be NULL. */
+static int
+await_catalog(struct store *store, const _Atomic bool *stop)
+{
+	int64_t until = clock_mono_ms() + REMAKE_MS;
+
+	writer_nudge(store);
+	while (catalog_damaged(store->catalog)) {
+		if (stop && *stop)
+			return LARDER_CLOSED;
+		if (clock_mono_ms() > until)
+			return LARDER_DAMAGED;
+		poll(NULL, 0, 10);
+	}
+	salvage_wait(store);
+	return 0;
 }
 
 static int
 walk(
     struct store *store, struct bytes prefix, object_visit_fn *visit, void *arg)
 {
-	struct hash hashes[CATALOG_BATCH];
-	char after[CATALOG_URL_MAX];
+	uint64_t remakes = store->remakes;
+	struct catalog_walk walk = {.count = 1};
 	struct catalog_reader *r;
-	unsigned count = 1;
-	size_t n = 0;
-	int result = writer_flush(store);
+	int result = 0;
 
-	while (count && !result) {
+	salvage_wait(store);
+	/* What could not be written is not seen; the rest is. */
+	(void)writer_flush(store);
+	while (walk.count && !result) {
 		result = store_borrow(store, &r);
 		if (result)
-			return result;
-		result = catalog_urls(r, prefix, after, &n, hashes, &count);
+			break;
+		result = catalog_urls(r, prefix, &walk);
 		store_return(store, &r);
-		for (unsigned i = 0; i < count && !result; i++)
-			result =
-			    visit_image(store, hashes[i], prefix, visit, arg);
+		if (result == LARDER_DAMAGED && store->remakes < remakes + 2) {
+			walk.count = 1;
+			result = await_catalog(store, NULL);
+			continue;
+		}
+		for (unsigned i = 0; i < walk.count && !result; i++)
+			/* The index may have cut a long prefix. */
+			if (bytes_starts(walk.keys[i], prefix))
+				result = visit_image(
+				    store, walk.keys[i], visit, arg);
 	}
+	catalog_walk_release(&walk);
 	return result;
 }
 
@@ -67,6 +101,8 @@ struct walker {
 	struct store_removed removed;
 	struct store_damage damage;
 	struct frame_coder coder;
+	const _Atomic bool *stop;
+	int64_t since; /* monotonic ms: when verifying began */
 };
 
 /* Another thread may be placing the object: its shard's lock is what the
@@ -212,12 +248,32 @@ store_gc(struct store *store, struct store_removed *out)
 	/* Offline, what opening it with this budget has begun is part of it. */
 	if (store->offline)
 		objects = bytes = 0;
+	salvage_wait(store);
 	err = writer_flush(store);
-
 	writer_gc(store);
 	out->objects = store->evicted - objects;
 	out->bytes = store->evicted_bytes - bytes;
+	out->bytes += sweep_run(store, false);
+	out->bytes += salvage_tidy(store);
 	return err;
+}
+
+/* A daemon has others to serve. False: it is to stop. */
+static bool
+pace(struct walker *w)
+{
+	int64_t due;
+
+	if (!w->store->offline)
+		for (;;) {
+			due = w->since + (int64_t)(w->damage.bytes_read /
+						   (VERIFY_RATE / 1000));
+			due -= clock_mono_ms();
+			if (due <= 0 || (w->stop && *w->stop))
+				break;
+			poll(NULL, 0, due < 100 ? (int)due : 100);
+		}
+	return !w->stop || !*w->stop;
 }
 
 static int
@@ -228,6 +284,8 @@ on_verify(void *arg, struct hash hash, struct object *o)
 	uint64_t n = 0;
 	int err = LARDER_ABSENT;
 
+	if (!pace(w))
+		return LARDER_CLOSED;
 	/* What moved meanwhile is looked for again. */
 	for (unsigned i = 0; i < 3 && err; i++) {
 		struct object_info info = info_of(w->store, hash, o);
@@ -250,17 +308,53 @@ on_verify(void *arg, struct hash hash, struct object *o)
 }
 
 int
-store_verify(struct store *store, store_visit_fn *visit, void *arg,
-    struct store_damage *out)
+store_verify_until(struct store *store, store_visit_fn *visit, void *arg,
+    const _Atomic bool *stop, struct store_damage *out)
 {
-	struct walker w = {.store = store, .visit = visit, .arg = arg};
+	struct walker w = {.store = store,
+	    .visit = visit,
+	    .arg = arg,
+	    .stop = stop,
+	    .since = clock_mono_ms()};
+	struct store_item item = {
+	    .record.key = BYTES("the catalog, made anew")};
 	struct bytes all = {NULL, 0};
+	uint64_t unreadable, remakes;
 	int result;
 
 	store->verified = 0;
-	result = walk(store, all, on_verify, &w);
+	salvage_wait(store);
+	unreadable = store->unreadable;
+	remakes = store->remakes;
+	result = catalog_check(store->catalog);
+	if (result == LARDER_DAMAGED) {
+		catalog_condemn(store->catalog);
+		result = await_catalog(store, stop);
+	}
+	if (!result)
+		result =
+		    pace(&w) ? walk(store, all, on_verify, &w) : LARDER_CLOSED;
+	/* Records of the catalog whose sums were wrong: what they said is in
+	 * the packs as well. */
+	if (!result && store->unreadable != unreadable &&
+	    store->remakes == remakes) {
+		catalog_condemn(store->catalog);
+		result = await_catalog(store, stop);
+	}
+	if (store->remakes != remakes) {
+		w.damage.damaged++;
+		if (!result && visit)
+			result = visit(arg, &item);
+	}
 	writer_flush(store);
 	frame_release(&w.coder);
 	*out = w.damage;
 	return result;
+}
+
+int
+store_verify(struct store *store, store_visit_fn *visit, void *arg,
+    struct store_damage *out)
+{
+	return store_verify_until(store, visit, arg, NULL, out);
 }

@@ -95,7 +95,9 @@ squeeze_reserve(struct store *store, struct press_task *t, uint64_t stored)
 	if (wanted <= t->reserved)
 		return 0;
 	more = wanted - t->reserved;
-	more = more < STEP ? STEP : more;
+	/* What was expected, and if that was too little, step by step. */
+	if (t->reserved && more < STEP / 4)
+		more = STEP / 4;
 	if (!budget_take(&store->budget, more))
 		return LARDER_NOSPACE;
 	t->reserved += more;

@@ -140,13 +140,11 @@ store_find(struct store_view *v, struct bytes key, struct arena *arena,
 
 	if (err != LARDER_AGAIN)
 		return err;
-	err = catalog_get(v->reader, hash, &bytes);
+	err = catalog_get(v->reader, hash, key, &bytes);
 	if (!err)
-		err = object_value_decode(bytes, &value);
+		err = object_value_decode(bytes, key, &value);
 	if (err == LARDER_DAMAGED)
 		store_count(&v->store->damaged, 1);
-	if (!err && !bytes_eq(value.key, key))
-		err = LARDER_ABSENT;
 	return err ? err : copy_found(arena, &value, out);
 }
 
@@ -301,9 +299,12 @@ on_remove(void *arg, const struct image *old, struct image **out)
 int
 store_remove(struct store *store, struct bytes key, uint64_t id)
 {
-	int err = memory_change(
-	    store, store_hash(store, key), key, on_remove, &id, NULL);
+	struct hash hash = store_hash(store, key);
+	int err;
 
+	if (!id)
+		salvage_removed(store, hash);
+	err = memory_change(store, hash, key, on_remove, &id, NULL);
 	if (!err)
 		store_count(&store->removed, 1);
 	return err;
@@ -348,6 +349,8 @@ store_stats(struct store *store, struct store_stats *out)
 	    .memory_hits = store->memory.hits,
 	    .evicted = store->evicted,
 	    .evicted_bytes = store->evicted_bytes,
+	    .written = store->written,
+	    .rewritten = store->rewritten,
 	    .removed = store->removed,
 	    .damaged = store->damaged,
 	    .no_room = store->no_room,

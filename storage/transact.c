@@ -9,6 +9,7 @@
  *   - Files that nothing names after it go to tmp/ before it. If it fails they
  *     come back.
  */
+#include <fcntl.h>
 #include <stdlib.h>
 
 #include "commit.h"
@@ -31,23 +32,19 @@ has_place(const struct object_value *v, const struct place *p)
 }
 
 static bool
-has_container(const struct object_value *v, uint64_t id)
+has_id(const struct object_value *v, uint64_t id)
 {
-	for (unsigned i = 0; i < v->count; i++) {
-		const struct object_info *info = &v->infos[i];
-
-		if ((info->head.kind != PLACE_NONE &&
-			info->head.container == id) ||
-		    info->body.container == id)
+	for (unsigned i = 0; i < v->count; i++)
+		if (v->infos[i].id == id)
 			return true;
-	}
 	return false;
 }
 
-/* A place that stands in `a` only: sign says whether it came or went. */
+/* A place of object `id` that stands in `a` only: sign says whether it came or
+ * went. */
 static int
-only_in(struct commit *c, struct hash hash, const struct place *p,
-    const struct object_value *other, int sign)
+only_in(struct commit *c, const struct entry *e, uint64_t id,
+    const struct place *p, const struct object_value *other, int sign)
 {
 	struct touched *t;
 
@@ -58,17 +55,15 @@ only_in(struct commit *c, struct hash hash, const struct place *p,
 	if (sign < 0 && p->kind == PLACE_PACK) {
 		c->regions = commit_grow(c->regions, c->region_count,
 		    &c->region_room, sizeof(*c->regions));
-		c->regions[c->region_count++] = (struct region){
-		    p->container, p->offset, object_place_size(p)};
+		c->regions[c->region_count++] = (struct region){p->container,
+		    p->offset, object_place_size(p), 0, !has_id(other, id)};
 	}
-	if (has_container(other, p->container))
-		return 0;
 	return catalog_put_member(
-	    c->store->catalog, p->container, hash, sign > 0);
+	    c->store->catalog, p, e->hash, e->key, sign > 0);
 }
 
 static int
-differ(struct commit *c, struct hash hash, const struct object_value *a,
+differ(struct commit *c, const struct entry *e, const struct object_value *a,
     const struct object_value *b, int sign)
 {
 	struct catalog_totals *t = &c->store->writer.totals;
@@ -80,9 +75,9 @@ differ(struct commit *c, struct hash hash, const struct object_value *a,
 		t->objects += (uint64_t)sign;
 		t->body_bytes += (uint64_t)sign * info->body_size;
 		t->stored_bytes += (uint64_t)sign * object_disk_size(info);
-		err = only_in(c, hash, &info->head, b, sign);
+		err = only_in(c, e, info->id, &info->head, b, sign);
 		if (!err)
-			err = only_in(c, hash, &info->body, b, sign);
+			err = only_in(c, e, info->id, &info->body, b, sign);
 	}
 	return err;
 }
@@ -91,15 +86,15 @@ static int
 write_item(struct commit *c, const struct item *item)
 {
 	struct catalog *catalog = c->store->catalog;
-	struct hash hash = item->entry->hash;
-	struct object_value old, now;
-	struct bytes key = {NULL, 0}, value = {NULL, 0};
+	const struct entry *e = item->entry;
+	struct object_value old, now = {.key = e->key};
+	struct bytes value = {NULL, 0};
 	char *buf = NULL;
-	int err = catalog_old(catalog, hash, &value);
+	int err = catalog_old(catalog, e->hash, e->key, &value);
 
 	/* A value that cannot be read is replaced; what it named is found to
 	 * be nobody's when its containers go. */
-	if (err || object_value_decode(value, &old) != 0)
+	if (err || object_value_decode(value, e->key, &old) != 0)
 		old.count = 0;
 	if (err < 0 && err != LARDER_DAMAGED)
 		return err;
@@ -111,8 +106,6 @@ write_item(struct commit *c, const struct item *item)
 	}
 	if (!now.count && !old.count)
 		return 0;
-	key = now.count ? item->image->objects[0]->key : old.key;
-	now.key = key;
 	value = (struct bytes){NULL, 0};
 	if (now.count) {
 		buf = malloc(object_value_bound(&now));
@@ -122,15 +115,12 @@ write_item(struct commit *c, const struct item *item)
 	}
 	/* What was decoded lies in LMDB's pages: they are not to be looked at
 	 * once something is put, but for places, which are copies. */
-	err = catalog_put(catalog, hash, key, value);
+	err = catalog_put(catalog, e->hash, e->key, value);
 	free(buf);
 	if (!err)
-		err = differ(c, hash, &now, &old, 1);
+		err = differ(c, e, &now, &old, 1);
 	if (!err)
-		err = differ(c, hash, &old, &now, -1);
-	if (!err && c->extra && c->extra->leave &&
-	    !has_container(&now, c->extra->leave))
-		err = catalog_put_member(catalog, c->extra->leave, hash, false);
+		err = differ(c, e, &old, &now, -1);
 	return err;
 }
 
@@ -144,7 +134,27 @@ by_offset(const void *pa, const void *pb)
 	return a->offset < b->offset ? -1 : a->offset > b->offset;
 }
 
-/* Neighbours become one, and each is cut to the blocks that lie in it. */
+/*
+ * Of what is no object any more every byte is to read as zero, so that who
+ * looks through the pack does not take it for one: that costs a read where its
+ * ends are no blocks' ends. Of what only lies elsewhere now the newest record
+ * tells, and what is evicted takes the whole pack with it: there the blocks are
+ * enough.
+ */
+static void
+trim(const struct commit *c, struct region *r)
+{
+	uint64_t from = disk_round(r->offset);
+	uint64_t to = (r->offset + r->n) / DISK_BLOCK * DISK_BLOCK;
+
+	r->whole = to > from ? to - from : 0;
+	if (r->gone && !(c->extra && c->extra->leave == r->container))
+		return;
+	r->offset = from;
+	r->n = r->whole;
+}
+
+/* Neighbours become one. */
 static void
 merge_regions(struct commit *c)
 {
@@ -155,22 +165,19 @@ merge_regions(struct commit *c)
 		    by_offset);
 	for (unsigned i = 0; i < c->region_count; i++) {
 		struct region *last = n ? &c->regions[n - 1] : NULL;
+		const struct region *r = &c->regions[i];
 
-		if (last && last->container == c->regions[i].container &&
-		    last->offset + last->n == c->regions[i].offset)
-			last->n += c->regions[i].n;
-		else
-			c->regions[n++] = c->regions[i];
+		if (last && last->container == r->container &&
+		    last->offset + last->n == r->offset) {
+			last->n += r->n;
+			last->gone |= r->gone;
+		} else {
+			c->regions[n++] = *r;
+		}
 	}
 	c->region_count = n;
-	for (unsigned i = 0; i < n; i++) {
-		struct region *r = &c->regions[i];
-		uint64_t from = disk_round(r->offset);
-		uint64_t to = (r->offset + r->n) / DISK_BLOCK * DISK_BLOCK;
-
-		r->offset = from;
-		r->n = to > from ? to - from : 0;
-	}
+	for (unsigned i = 0; i < n; i++)
+		trim(c, &c->regions[i]);
 }
 
 static uint64_t
@@ -180,8 +187,24 @@ punched(const struct commit *c, uint64_t container)
 
 	for (unsigned i = 0; i < c->region_count; i++)
 		if (c->regions[i].container == container)
-			n += c->regions[i].n;
+			n += c->regions[i].whole;
 	return n;
+}
+
+static uint64_t
+position(struct writer *w, enum policy_queue queue)
+{
+	return w->totals.next_queue++ |
+	       (queue == POLICY_MAIN ? WRITER_MAIN : 0);
+}
+
+static bool
+stays(const struct commit_extra *x, uint64_t id)
+{
+	for (unsigned i = 0; x && i < x->stays; i++)
+		if (x->stay[i] == id)
+			return true;
+	return false;
 }
 
 /* A new one stands at the end, but a body that was only pressed gets no longer
@@ -193,7 +216,35 @@ queue_for(struct commit *c, const struct touched *t)
 		if (c->touched[i].id == t->heir && c->touched[i].there &&
 		    c->touched[i].doomed)
 			return c->touched[i].old.queue;
-	return c->store->writer.totals.next_queue++;
+	return position(&c->store->writer, t->queue);
+}
+
+/* Packs, once they are closed, are judged as a whole; here one that has lost
+ * much of what was in it is noted. */
+static void
+note_sparse(struct commit *c, const struct touched *t)
+{
+	if (t->kind == PLACE_PACK && t->there && !t->doomed &&
+	    !pack_is_open(c->store, t->id))
+		merge_note(c->store, t->id, &t->now);
+}
+
+/* One that a lost catalog knew: it is as large as its file. */
+static void
+adopt(struct commit *c, struct touched *t)
+{
+	uint64_t size, allocated;
+	char name[FILE_NAME];
+	int fd;
+
+	file_name(t->id, t->kind, false, name);
+	if (disk_open(c->store->dir, name, O_RDONLY, &fd) != 0)
+		return;
+	if (disk_size(fd, &size, &allocated) == 0) {
+		t->now.size = allocated;
+		t->now.end = t->kind == PLACE_PACK ? size : 0;
+	}
+	disk_close(fd);
 }
 
 static void
@@ -201,14 +252,15 @@ update_container(struct commit *c, struct touched *t)
 {
 	struct writer *w = &c->store->writer;
 	uint64_t holes = punched(c, t->id);
-	bool current = w->pack && w->pack->id == t->id;
+	const struct commit_extra *x = c->extra;
+	bool current = pack_is_open(c->store, t->id);
 
 	t->now = t->old;
 	t->now.kind = t->kind;
 	if (!t->there)
 		t->now.queue = queue_for(c, t);
-	if (c->extra && c->extra->requeue == t->id)
-		t->now.queue = w->totals.next_queue++;
+	if (stays(x, t->id))
+		t->now.queue = position(w, POLICY_MAIN);
 	t->now.live = (uint64_t)((int64_t)t->old.live + t->live);
 	if (t->end > t->old.end) {
 		t->now.size += disk_round(t->end) - disk_round(t->old.end);
@@ -216,11 +268,22 @@ update_container(struct commit *c, struct touched *t)
 	}
 	if (!t->there && t->kind == PLACE_BLOB)
 		t->now.size = t->size;
+	if (!t->there && !t->end && !t->size)
+		adopt(c, t);
 	t->doomed = !current && (t->now.live == 0 || t->now.live > INT64_MAX);
-	if (c->extra && c->extra->remove == t->id)
+	if (x && x->remove == t->id)
 		t->doomed = true;
 	if (!t->doomed)
 		t->now.size -= holes < t->now.size ? holes : t->now.size;
+	t->unholed = t->now.size;
+	if (x && x->hole_count && x->holed == t->id && x->left < t->now.size)
+		t->now.size = x->left;
+}
+
+static uint64_t
+in_small(const struct object_container *c)
+{
+	return c->queue < WRITER_MAIN ? c->size : 0;
 }
 
 static int
@@ -261,6 +324,9 @@ write_containers(struct commit *c)
 		    t->there ? &t->old : NULL, t->doomed ? NULL : &t->now);
 		w->totals.disk -= t->old.size;
 		w->totals.disk += t->doomed ? 0 : t->now.size;
+		w->totals.small -= in_small(&t->old);
+		w->totals.small += t->doomed ? 0 : in_small(&t->now);
+		note_sparse(c, t);
 	}
 	return err;
 }
@@ -281,31 +347,45 @@ write_states(struct store *store)
 	return err;
 }
 
+static size_t
+put_hole(char *to, uint64_t container, uint64_t offset, uint64_t n)
+{
+	object_put64(to, container);
+	object_put64(to + 8, offset);
+	object_put64(to + 16, n);
+	return HOLE_SIZE;
+}
+
 /* They count as given back by this transaction, but are punched after it: the
  * next start does it for who is killed in between. A pack is never written
- * twice in one place, so that to punch again does no harm. */
+ * twice in one place, so that to punch again does no harm. What the list had
+ * before is forgotten with this, and so must be durable. */
 static int
 write_holes(struct commit *c)
 {
+	const struct commit_extra *x = c->extra;
+	unsigned blocks = x ? x->hole_count : 0;
 	size_t n = 0;
 	char *buf;
 	int err;
 
-	if (!c->region_count)
+	if (!c->region_count && !blocks)
 		return 0;
-	buf = malloc(c->region_count * HOLE_SIZE);
+	err = commit_sync_holes(c->store);
+	if (err)
+		return err;
+	buf = malloc((c->region_count + blocks) * HOLE_SIZE);
 	if (!buf)
 		return LARDER_NOMEM;
 	for (unsigned i = 0; i < c->region_count; i++) {
 		const struct region *r = &c->regions[i];
 
-		if (!r->n)
-			continue;
-		object_put64(buf + n, r->container);
-		object_put64(buf + n + 8, r->offset);
-		object_put64(buf + n + 16, r->n);
-		n += HOLE_SIZE;
+		if (r->n)
+			n += put_hole(buf + n, r->container, r->offset, r->n);
 	}
+	for (unsigned i = 0; i < blocks; i++)
+		n += put_hole(
+		    buf + n, x->holed, x->holes[2 * i], x->holes[2 * i + 1]);
 	err = catalog_put_holes(c->store->catalog, bytes_of(buf, n));
 	free(buf);
 	return err;
@@ -340,8 +420,8 @@ commit_transact(struct commit *c)
 		return err;
 	if (c->extra && c->extra->remove)
 		commit_touch(c, c->extra->remove, PLACE_BLOB);
-	if (c->extra && c->extra->requeue)
-		commit_touch(c, c->extra->requeue, PLACE_BLOB);
+	for (unsigned i = 0; c->extra && i < c->extra->stays; i++)
+		commit_touch(c, c->extra->stay[i], PLACE_BLOB);
 	for (unsigned i = 0; i < c->count && !err; i++)
 		err = write_item(c, &c->items[i]);
 	merge_regions(c);
@@ -354,15 +434,18 @@ commit_transact(struct commit *c)
 		err = write_holes(c);
 	if (!err)
 		err = catalog_put_totals(store->catalog, &w->totals);
-	if (!err)
-		/* A file made since the last time has a name that lasts. */
-		err = disk_sync_folder(store->dir, "tmp");
 	if (err) {
 		catalog_abort(store->catalog);
 		return err;
 	}
 	condemn(c, false);
-	err = catalog_commit(store->catalog);
+	/* A file made since the last time has a name that lasts, and what is
+	 * condemned does not come back under its old one. */
+	err = disk_sync_folder(store->dir, "tmp");
+	if (err)
+		catalog_abort(store->catalog);
+	else
+		err = catalog_commit(store->catalog);
 	if (err)
 		condemn(c, true);
 	return err;

@@ -23,13 +23,16 @@
 #include "larder/clock.h"
 
 /* One group appends no more than that. */
-#define GROUP_BYTES (8u * 1024 * 1024)
+#define GROUP_BYTES  (8u * 1024 * 1024)
 /* Beside the bytes themselves: the end of a block. */
-#define GROUP_SLACK (16u * 1024)
+#define GROUP_SLACK  (16u * 1024)
+#define GROUP_LEAST  256u
+/* A commit of so many ms is no reason for larger groups. */
+#define COMMIT_QUICK 20
 /* Room for one who is stalled: what it takes in a step. */
-#define STALL_BYTES (1024u * 1024)
-#define RETRY_MS    10
-#define FAILED_MS   500
+#define STALL_BYTES  (1024u * 1024)
+#define RETRY_MS     10
+#define FAILED_MS    500
 
 /* ---- a round ------------------------------------------------------------- */
 
@@ -75,12 +78,11 @@ give_up(struct store *store, struct list *batch, int err)
 {
 	struct writer *w = &store->writer;
 	int64_t now = clock_mono_ms();
-	struct bytes any = {NULL, 0};
 
 	list_each (node, batch) {
 		struct entry *e = container_of(node, struct entry, node);
 
-		memory_change(store, e->hash, any, on_give_up, store, NULL);
+		memory_change(store, e->hash, e->key, on_give_up, store, NULL);
 	}
 	if (now - w->complained > 60000 || !w->complained) {
 		w->complained = now;
@@ -91,12 +93,31 @@ give_up(struct store *store, struct list *batch, int err)
 	}
 }
 
+/*
+ * How many keys at most a group has. LMDB copies each page that a transaction
+ * touches, and cannot use the old ones before the one after the next: with
+ * groups of a large part of all keys the catalog's file would be three times
+ * what it holds. Groups of a 256th keep that to a fifth or so. But where a
+ * commit takes long, and does so for its syncs, larger ones it must be.
+ */
+static unsigned
+group_limit(struct store *store)
+{
+	struct writer *w = &store->writer;
+	uint64_t n = w->totals.objects / 256, most = commit_limit(store);
+
+	n = n > GROUP_LEAST ? n : GROUP_LEAST;
+	if (w->commit_ms > COMMIT_QUICK)
+		n = n * (uint64_t)w->commit_ms / COMMIT_QUICK;
+	return (unsigned)(n < most ? n : most);
+}
+
 /* The next group, up to what one transaction takes. */
 static void
 take_batch(struct store *store, struct list *batch)
 {
 	struct writer *w = &store->writer;
-	unsigned n = 0, limit = commit_limit(store);
+	unsigned n = 0, limit = group_limit(store);
 	uint64_t bytes = 0;
 
 	pthread_mutex_lock(&w->lock);
@@ -136,6 +157,7 @@ commit_group(struct store *store)
 {
 	struct writer *w = &store->writer;
 	struct list batch;
+	int64_t before;
 	bool left;
 	int err;
 
@@ -143,7 +165,9 @@ commit_group(struct store *store)
 	take_batch(store, &batch);
 	if (list_empty(&batch) && list_empty(&w->states_taken))
 		return;
+	before = clock_mono_ms();
 	err = commit_batch(store, &batch, NULL);
+	w->commit_ms = clock_mono_ms() - before;
 	if (err)
 		give_up(store, &batch, err);
 	else
@@ -153,9 +177,18 @@ commit_group(struct store *store)
 	pthread_mutex_lock(&w->lock);
 	w->busy_since = 0;
 	w->stating = !list_empty(&w->states_taken);
+	w->failed += err != 0;
+	w->error = err ? err : w->error;
 	if (left)
 		w->not_before = clock_mono_ms() + (err ? FAILED_MS : RETRY_MS);
 	pthread_mutex_unlock(&w->lock);
+}
+
+/* So that who writes need not wait for it. */
+static uint64_t
+keep_free(struct store *store)
+{
+	return budget_margin(&store->budget) + store->press_wants;
 }
 
 /* Room for what waits, and a margin for what comes. The group's part is taken
@@ -176,8 +209,7 @@ make_room(struct store *store)
 		bytes =
 		    (bytes > GROUP_BYTES ? GROUP_BYTES : bytes) + GROUP_SLACK;
 	while (room) {
-		room = evict_room(
-		    store, bytes + stalled + budget_margin(&store->budget));
+		room = evict_room(store, bytes + stalled + keep_free(store));
 		if (budget_take(&store->budget, bytes)) {
 			w->grant = bytes;
 			break;
@@ -202,13 +234,21 @@ resume_stalled(struct store *store)
 }
 
 static void
-round_once(struct store *store)
+round_once(struct store *store, bool gc)
 {
+	if (catalog_damaged(store->catalog))
+		(void)salvage_replace(store);
 	make_room(store);
 	resume_stalled(store);
 	commit_group(store);
 	budget_give(&store->budget, store->writer.grant);
 	store->writer.grant = 0;
+	if (gc) {
+		merge_all(store);
+		commit_compact_catalog(store);
+	} else {
+		merge_one(store);
+	}
 }
 
 /* ---- the loop ------------------------------------------------------------ */
@@ -220,7 +260,7 @@ until_due(struct store *store)
 	struct writer *w = &store->writer;
 	int64_t now = clock_mono_ms(), wait = 1000;
 
-	if (!list_empty(&w->stalled) || w->gc_wanted)
+	if (!list_empty(&w->stalled) || w->gc_wanted || w->sparse_count)
 		return 0;
 	if (!list_empty(&w->dirty)) {
 		const struct entry *first =
@@ -229,7 +269,7 @@ until_due(struct store *store)
 		wait = first->since + WRITER_WINDOW_MS - now;
 		if (w->hurry || w->ending ||
 		    w->dirty_bytes > WRITER_WINDOW_BYTES ||
-		    w->dirty_count >= commit_limit(store))
+		    w->dirty_count >= group_limit(store))
 			wait = 0;
 	} else if (!list_empty(&w->states) || !list_empty(&w->states_taken)) {
 		wait = w->hurry || w->ending ? 0 : WRITER_WINDOW_MS;
@@ -286,20 +326,22 @@ run(void *arg)
 	while (!all_done(w) && failures < 8) {
 		int64_t wait = until_due(store);
 		uint64_t before;
+		bool gc;
 
 		/* A daemon that evicts ahead need not be asked to. */
 		if (wait) {
 			wait_ms(w, wait);
 			if (until_due(store) &&
-			    budget_usable(&store->budget) >=
-				budget_margin(&store->budget) &&
+			    !catalog_damaged(store->catalog) &&
+			    budget_usable(&store->budget) >= keep_free(store) &&
 			    !used_wants_tick(
 				&store->used, clock_wall_ms() / 1000))
 				continue;
 		}
 		before = w->dirty_count;
+		gc = w->gc_wanted > 0;
 		pthread_mutex_unlock(&w->lock);
-		round_once(store);
+		round_once(store, gc);
 		keep_uses(store, false);
 		pthread_mutex_lock(&w->lock);
 		w->rounds++;
@@ -318,35 +360,6 @@ run(void *arg)
 }
 
 /* ---- life ---------------------------------------------------------------- */
-
-/* The pack goes on where the catalog says; what lies behind is of a group
- * that was not committed. */
-static int
-resume_pack(struct store *store)
-{
-	struct writer *w = &store->writer;
-	struct place place = {.kind = PLACE_PACK, .container = w->totals.pack};
-	struct object_container c;
-	int err;
-
-	if (!w->totals.pack)
-		return 0;
-	err = catalog_get_container(w->reader, w->totals.pack, &c);
-	catalog_reader_rest(w->reader);
-	if (!err)
-		err = file_open(&store->files, &place, 0, &w->pack);
-	if (!err)
-		err = disk_truncate(w->pack->fd, c.end);
-	if (err) {
-		/* Without it a new one is begun. */
-		file_unref(&store->files, &w->pack);
-		w->totals.pack = 0;
-		return err == LARDER_ABSENT || err == LARDER_DAMAGED ? 0 : err;
-	}
-	w->pack_end = c.end;
-	w->pack_taken = disk_round(c.end);
-	return 0;
-}
 
 void
 writer_prepare(struct store *store)
@@ -386,7 +399,22 @@ writer_init(struct store *store)
 		    (struct catalog_totals){.next_id = 1, .next_queue = 1};
 		err = 0;
 	}
-	return err ? err : resume_pack(store);
+	policy_init(&w->policy, store->budget.size);
+	if (!err)
+		err = pack_resume(store, POLICY_SMALL);
+	return err ? err : pack_resume(store, POLICY_MAIN);
+}
+
+void
+writer_reset(struct store *store)
+{
+	struct writer *w = &store->writer;
+
+	pack_release(store);
+	catalog_reader_close(&w->reader);
+	free(w->raw);
+	free(w->pressed);
+	w->raw = w->pressed = NULL;
 }
 
 int
@@ -413,12 +441,11 @@ writer_stop(struct store *store)
 		pthread_join(w->thread, NULL);
 		w->running = false;
 	}
-	file_unref(&store->files, &w->pack);
+	pack_release(store);
 	catalog_reader_close(&w->reader);
 	frame_release(&w->coder);
 	free_states(&w->states);
 	free_states(&w->states_taken);
-	free(w->buffer);
 	free(w->raw);
 	free(w->pressed);
 	pthread_mutex_destroy(&w->lock);

@@ -11,15 +11,35 @@
 #include "frame.h"
 #include "larder/list.h"
 #include "memory.h"
+#include "policy.h"
 
 /* A change waits at most so long for others to share a commit with. */
 #define WRITER_WINDOW_MS    500
 /* And no longer once so much waits with it. */
 #define WRITER_WINDOW_BYTES (4u * 1024 * 1024)
 
+/* Packs that are synced one by one; where there are more, everything is. */
+#define WRITER_PUNCHED 8u
+
 struct blob;
 struct file;
 struct store;
+
+/* Positions in the queue of containers from here on are the main queue's. */
+#define WRITER_MAIN (1ull << 63)
+
+/* What records are appended to: one a queue. */
+struct pack {
+	struct file *file; /* or NULL */
+	uint64_t end;	   /* where the next record goes */
+	uint64_t taken;	   /* of the budget, for its file */
+	bool dirty;	   /* written, not durable */
+	char *buffer;	   /* records not written yet, before `end` */
+	size_t filled;
+};
+
+/* Packs to be merged that are known; a look at all of them finds others. */
+#define WRITER_SPARSE 64u
 
 struct writer {
 	pthread_t thread;
@@ -35,6 +55,8 @@ struct writer {
 	struct list stalled; /* blobs that wait for room */
 	struct list states;  /* values to be stored */
 	uint64_t rounds;     /* of the thread's loop, finished */
+	uint64_t failed;     /* commits that were not made */
+	int error;	     /* the last of these */
 	unsigned gc_wanted;
 	bool hurry, ending;
 	bool stating; /* values of `states` are being committed */
@@ -47,18 +69,21 @@ struct writer {
 	struct frame_coder coder;
 	struct catalog_reader *reader;
 	struct catalog_totals totals;
-	struct file *pack;   /* what is appended to, or NULL */
-	uint64_t pack_end;   /* where the next record goes */
-	uint64_t pack_taken; /* of the budget, for its file */
-	bool pack_dirty;     /* written, not durable */
-	char *buffer;	     /* records not written yet, before pack_end */
-	size_t filled;
-	char *raw, *pressed;	  /* room for one payload each */
-	uint64_t catalog_taken;	  /* of the budget, for the catalog's file */
-	uint64_t grant;		  /* of the budget, taken for the group */
-	bool evicting;		  /* may take the last of the budget */
-	uint64_t scan;		  /* where in the queue eviction goes on */
+	struct pack packs[POLICY_QUEUES];
+	struct policy policy;
+	char *raw, *pressed;	/* room for one payload each */
+	uint64_t catalog_taken; /* of the budget, for the catalog's file */
+	uint64_t grant;		/* of the budget, taken for the group */
+	bool evicting;		/* may take the last of the budget */
+	/* Packs with holes that may not last yet; one more than there is room
+	 * for: too many to say which. */
+	uint64_t punched[WRITER_PUNCHED];
+	unsigned punched_count;
+	uint64_t scan[POLICY_QUEUES];	/* where in them eviction goes on */
+	uint64_t sparse[WRITER_SPARSE]; /* packs that are half empty */
+	unsigned sparse_count;
 	int64_t complained;	  /* when, monotonic ms */
+	int64_t commit_ms;	  /* what the last group took */
 	struct list states_taken; /* of `states`, in the commit now */
 };
 
@@ -66,6 +91,8 @@ struct writer {
 void writer_prepare(struct store *store);
 /* Opening: the totals, and the pack goes on where the catalog says. */
 int writer_init(struct store *store);
+/* What writer_init() did is undone. */
+void writer_reset(struct store *store);
 int writer_start(struct store *store);
 /* Writes all there is and ends. */
 void writer_stop(struct store *store);
@@ -76,16 +103,25 @@ void writer_queue(struct store *store, struct entry *entry, struct list *batch);
 void writer_nudge(struct store *store);
 /* A blob that needs room; takes over the reference of its job. */
 void writer_stall(struct store *store, struct blob *blob);
-/* Returns when all changes before are durable. */
+/* Returns when all changes before are durable: 0; or an error, once that has
+ * failed some times. */
 int writer_flush(struct store *store);
 /* Returns when the loop has been around with eviction asked for. */
 void writer_gc(struct store *store);
 
 /* What else a transaction is to do, for eviction. */
 struct commit_extra {
-	uint64_t leave;	  /* a container that the batch's keys leave, or 0 */
-	uint64_t remove;  /* a container with nothing in it, or 0 */
-	uint64_t requeue; /* one that goes to the end of the queue, or 0 */
+	uint64_t leave;	 /* a pack that goes with all that is in it, or 0 */
+	uint64_t remove; /* a container with nothing in it, or 0 */
+	/* Those that go to the end of the main queue. */
+	const uint64_t *stay;
+	unsigned stays;
+	/* Of one pack: blocks in which nothing is once the batch is committed
+	 * (pairs of offset and length), and what is taken by all others. */
+	uint64_t holed;
+	const uint64_t *holes;
+	unsigned hole_count;
+	uint64_t left;
 };
 
 /* commit.c: makes what is in the batch durable, by one transaction, and leaves
@@ -98,21 +134,35 @@ unsigned commit_limit(const struct store *store);
 void writer_requeue(struct store *store, struct list *batch);
 /* The budget's share of the catalog as it is now. */
 void commit_account_catalog(struct store *store);
+/* Makes its file short, where that gives much back and there is room for the
+ * copy: the writer's, between groups. */
+void commit_compact_catalog(struct store *store);
 /* Opening: what was to be punched when it ended. */
 void commit_punch_again(struct store *store);
-/* pack.c: appends a record to the pack, by the writer's buffer; place says
- * where it will be. value: of one info, whose SELF is this payload. 0 or an
- * error. */
-int pack_append(struct store *store, struct object_value *value,
-    struct place *place, const char *payload);
-/* Writes the buffer out and makes it durable. */
+/* pack.c: appends a record to a queue's pack, by its buffer; place says where
+ * it will be. value: of one info, whose SELF is this payload. 0 or an error. */
+int pack_append(struct store *store, enum policy_queue queue,
+    struct object_value *value, struct place *place, const char *payload);
+/* Opening: it goes on where the catalog says. 0 or an error. */
+int pack_resume(struct store *store, enum policy_queue queue);
+/* Writes the buffers out and makes them durable. */
 int pack_flush(struct store *store);
 /* No more is appended to the present one. */
-void pack_retire(struct store *store);
+void pack_retire(struct store *store, enum policy_queue queue);
 /* What is not flushed is forgotten. */
 void pack_forget(struct store *store);
+/* Is it one that is appended to? */
+bool pack_is_open(const struct store *store, uint64_t id);
+void pack_release(struct store *store);
 /* evict.c: makes at least `need` bytes free; false if it cannot. */
 bool evict_room(struct store *store, uint64_t need);
+/* merge.c: notes a pack that has become half empty. */
+void merge_note(
+    struct store *store, uint64_t id, const struct object_container *c);
+/* Merges one of those noted, if there is room to; false: there was none. */
+bool merge_one(struct store *store);
+/* Looks at all packs, and merges those that are half empty. */
+void merge_all(struct store *store);
 
 /* A value to be stored with the next commit. */
 struct writer_state {

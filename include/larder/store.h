@@ -33,6 +33,7 @@
 #ifndef LARDER_STORE_H
 #define LARDER_STORE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -335,12 +336,19 @@ struct store_damage {
 	uint64_t damaged; /* objects dropped */
 };
 
-/* Reads every stored byte, drops what is damaged; visit (may be NULL) is told
- * of each of those. May block, for as long as the disk takes. */
+/* Looks through the catalog and reads every stored byte; drops what is damaged,
+ * and makes a damaged catalog anew. visit (may be NULL) is told of each of
+ * these, of a catalog by a key that says so. In a daemon at a bounded rate. May
+ * block, for as long as the disk takes. */
 int store_verify(struct store *store, store_visit_fn *visit, void *arg,
     struct store_damage *out);
 
-/* Returns when all that was committed or removed before is durable. */
+/* The same until *stop, which another thread sets: LARDER_CLOSED. */
+int store_verify_until(struct store *store, store_visit_fn *visit, void *arg,
+    const _Atomic bool *stop, struct store_damage *out);
+
+/* Returns when all that was committed or removed before is durable: 0, or when
+ * that has failed for a second or two: LARDER_NOSPACE, LARDER_IO. */
 int store_flush(struct store *store);
 
 struct store_stats {
@@ -350,6 +358,8 @@ struct store_stats {
 	uint64_t body_bytes, stored_bytes;   /* of all bodies: raw, on disk */
 	uint64_t memory_hits;		     /* blobs opened from the tier */
 	uint64_t evicted, evicted_bytes;
+	uint64_t written;   /* bytes on disk of what was stored, and of */
+	uint64_t rewritten; /* survivors written again to evict others */
 	uint64_t removed;
 	uint64_t damaged;   /* objects dropped for a checksum */
 	uint64_t no_room;   /* responses not stored for want of space */

@@ -139,6 +139,9 @@ show_store(const json_t *s)
 	    ctl_size(ctl_number(s, "memory_budget"), b));
 	printf("%-24s %14s\n", "gained by compression",
 	    ctl_size(ctl_number(s, "compression_gained"), a));
+	printf("%-24s %14s of %s stored\n", "written again",
+	    ctl_size(ctl_number(s, "rewritten"), a),
+	    ctl_size(ctl_number(s, "written"), b));
 }
 
 /* ---- by host, client, URL, day, hour ---------------------------------- */

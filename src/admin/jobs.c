@@ -246,7 +246,8 @@ job_verify(const struct job_env *env, struct evkeyvalq *args, json_t **out)
 {
 	struct store_damage damage = {0};
 	json_t *urls = json_array();
-	int rc = store_verify(env->store, verify_one, urls, &damage);
+	int rc = store_verify_until(
+	    env->store, verify_one, urls, env->stop, &damage);
 
 	(void)args;
 	*out = json_pack("{s:I, s:I, s:I, s:o}", "objects_read",

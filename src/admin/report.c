@@ -48,6 +48,8 @@ store_json(struct store *store)
 	set(o, "memory_opens", s.memory_hits);
 	set(o, "evicted", s.evicted);
 	set(o, "evicted_bytes", s.evicted_bytes);
+	set(o, "written", s.written);
+	set(o, "rewritten", s.rewritten);
 	set(o, "removed", s.removed);
 	set(o, "damaged", s.damaged);
 	set(o, "no_room", s.no_room);

@@ -1,95 +1,217 @@
 /*
- * The record's meta as bytes. All numbers little-endian.
+ * The record's meta as bytes: it is half of what the catalog has of an object,
+ * so numbers are varints (LEB128 of 64 bits, a "signed" one in zigzag), and
+ * times differences.
  *
- *   offset  size  meaning
- *        0     1  version: 1, or 2 of a part
- *        1     1  0
- *        2     2  status
- *        4     2  flags
- *        6     2  length of the entity tag
- *        8     2  length of Last-Modified's text
- *       10     2  length of the tags
- *       12     4  0
- *       16    64  request_time, response_time, date, initial_age, lifetime,
- *                 stale_while_revalidate, stale_if_error, last_modified
- *       80    24  of a part: from, to, complete
- *                 the entity tag, then Last-Modified's text, then the tags
+ *   u8 version: 3, or 4 with tags
+ *   | u8 what is there: 1 Last-Modified, 2 its text (else it is the date as
+ *     HTTP writes it), 4 an entity tag, 8 a part, 16 an age to begin with,
+ *     32 stale-while-revalidate, 64 stale-if-error, 128 a status but 200
+ *   | varint status, if it is not 200
+ *   | varint flags | signed response_time - EPOCH
+ *   | signed response_time - request_time | signed response_time - date
+ *   | varint initial_age, if it is not 0 | varint lifetime
+ *   | signed stale_while_revalidate, stale_if_error, each if it was given
+ *   | signed response_time - last_modified
+ *   | of a part: varint from, to - from, complete - to
+ *   | varint length of the text, of the tags | the text | the tags
+ *   | the entity tag, to the end
  *
- * Always, of a meta that decodes: no sum or difference of its times can wrap.
+ * Always, of a meta that decodes: no sum or difference of its times can wrap,
+ * and there is no other way to write it.
  */
 #include "cache/meta.h"
 
 #include "cache/control.h"
 #include "http/date.h"
 
-#define VERSION	  1
-#define OF_PART	  2
-#define FIXED	  80
-#define EXTENT	  24
-#define NUMBERS	  8
+#define VERSION	  3
+#define TAGGED	  4
+#define EPOCH	  INT64_C(1798761600) /* 2027-01-01: near it is short */
 #define TEXT_MAX  UINT16_MAX
 #define FLAGS_ALL 8191u
 /* Beyond any date HTTP can write. */
 #define TIME_MAX  (INT64_C(1) << 40)
+/* A varint, and all of them together with the two bytes before. */
+#define LONGEST	  10u
+#define FIXED_MAX (2 + 14 * LONGEST)
 
-static void
-put(char *p, uint64_t v, unsigned size)
+enum {
+	HAS_MODIFIED = 1,
+	HAS_TEXT = 2,
+	HAS_ETAG = 4,
+	HAS_PART = 8,
+	HAS_AGE = 16,
+	HAS_SWR = 32,
+	HAS_SIE = 64,
+	HAS_STATUS = 128,
+};
+
+/* ---- numbers ------------------------------------------------------------- */
+
+static char *
+put(char *p, uint64_t v)
 {
-	for (unsigned i = 0; i < size; i++)
-		p[i] = (char)(v >> 8 * i & 0xff);
+	for (; v >= 0x80; v >>= 7)
+		*p++ = (char)(v | 0x80);
+	*p++ = (char)v;
+	return p;
 }
 
+static char *
+put_signed(char *p, int64_t v)
+{
+	return put(p, (uint64_t)v << 1 ^ (v < 0 ? UINT64_MAX : 0));
+}
+
+/* Takes it off the front; *bad where there is none, or not in its shortest
+ * form. */
 static uint64_t
-get(const char *p, unsigned size)
+get(struct bytes *in, bool *bad)
 {
 	uint64_t v = 0;
 
-	for (unsigned i = 0; i < size; i++)
-		v |= (uint64_t)(unsigned char)p[i] << 8 * i;
-	return v;
+	for (unsigned shift = 0; shift < 64 && in->n > 0; shift += 7) {
+		uint64_t byte = (unsigned char)*in->p;
+
+		*in = bytes_skip(*in, 1);
+		if ((shift == 63 && byte > 1) || (shift > 0 && byte == 0))
+			break;
+		v |= (byte & 0x7f) << shift;
+		if (byte < 0x80)
+			return v;
+	}
+	*bad = true;
+	return 0;
+}
+
+static int64_t
+get_signed(struct bytes *in, bool *bad)
+{
+	uint64_t v = get(in, bad);
+
+	return (int64_t)(v >> 1 ^ (~(v & 1) + 1));
+}
+
+/* response_time less a difference. What is far off is no time: it must not
+ * wrap on the way to where it is refused. */
+static int64_t
+get_before(struct bytes *in, int64_t response, bool *bad)
+{
+	int64_t v = get_signed(in, bad);
+
+	if (v < -4 * TIME_MAX || v > 4 * TIME_MAX) {
+		*bad = true;
+		return 0;
+	}
+	return response - v;
+}
+
+/* ---- the whole ----------------------------------------------------------- */
+
+struct bytes
+cache_last_modified(const struct cache_meta *m, char buf[HTTP_DATE_SIZE])
+{
+	if (m->last_modified_text.n > 0 ||
+	    m->last_modified == HTTP_DATE_INVALID)
+		return m->last_modified_text;
+	return (struct bytes){buf, http_date_format(m->last_modified, buf)};
+}
+
+/* Does the text say no more than the date does? */
+static bool
+is_canonical(const struct cache_meta *m)
+{
+	struct cache_meta bare = *m;
+	char buf[HTTP_DATE_SIZE];
+
+	bare.last_modified_text.n = 0;
+	return bytes_eq(cache_last_modified(&bare, buf), m->last_modified_text);
+}
+
+static unsigned
+what_is_there(const struct cache_meta *m)
+{
+	unsigned has = 0;
+
+	if (m->last_modified != HTTP_DATE_INVALID) {
+		has |= HAS_MODIFIED;
+		/* A text that cannot be kept is the date's own. */
+		if (m->last_modified_text.n > 0 &&
+		    m->last_modified_text.n <= TEXT_MAX && !is_canonical(m))
+			has |= HAS_TEXT;
+	}
+	/* A validator that cannot be kept is none. */
+	if (m->etag.n > 0 && m->etag.n <= TEXT_MAX)
+		has |= HAS_ETAG;
+	if (cache_is_part(m))
+		has |= HAS_PART;
+	if (m->initial_age != 0)
+		has |= HAS_AGE;
+	if (m->stale_while_revalidate != CACHE_NOT_GIVEN)
+		has |= HAS_SWR;
+	if (m->stale_if_error != CACHE_NOT_GIVEN)
+		has |= HAS_SIE;
+	if (m->status != 200)
+		has |= HAS_STATUS;
+	return has;
+}
+
+static char *
+put_numbers(char *p, const struct cache_meta *m, unsigned has)
+{
+	if (has & HAS_STATUS)
+		p = put(p, m->status);
+	p = put(p, m->flags);
+	p = put_signed(p, m->response_time - EPOCH);
+	p = put_signed(p, m->response_time - m->request_time);
+	p = put_signed(p, m->response_time - m->date);
+	if (has & HAS_AGE)
+		p = put(p, (uint64_t)m->initial_age);
+	p = put(p, (uint64_t)m->lifetime);
+	if (has & HAS_SWR)
+		p = put_signed(p, m->stale_while_revalidate);
+	if (has & HAS_SIE)
+		p = put_signed(p, m->stale_if_error);
+	if (has & HAS_MODIFIED)
+		p = put_signed(p, m->response_time - m->last_modified);
+	return p;
 }
 
 struct bytes
 cache_meta_encode(const struct cache_meta *m, struct arena *arena)
 {
-	const int64_t numbers[NUMBERS] = {m->request_time, m->response_time,
-	    m->date, m->initial_age, m->lifetime, m->stale_while_revalidate,
-	    m->stale_if_error, m->last_modified};
-	struct bytes etag = m->etag, text = m->last_modified_text;
-	struct bytes tags = m->tags;
-	size_t fixed = cache_is_part(m) ? FIXED + EXTENT : FIXED;
-	char *p;
+	unsigned has = what_is_there(m);
+	size_t text = has & HAS_TEXT ? m->last_modified_text.n : 0;
+	size_t etag = has & HAS_ETAG ? m->etag.n : 0;
+	size_t tags = m->tags.n <= TEXT_MAX ? m->tags.n : 0;
+	char fixed[FIXED_MAX], *p = fixed, *out;
+	size_t n;
 
-	/* A validator that cannot be kept is none. */
-	if (etag.n > TEXT_MAX)
-		etag.n = 0;
-	if (text.n > TEXT_MAX)
-		text.n = 0;
-	if (tags.n > TEXT_MAX)
-		tags.n = 0;
-	p = arena_zalloc(arena, fixed + etag.n + text.n + tags.n);
-	if (p == NULL)
-		return (struct bytes){NULL, 0};
-	put(p, cache_is_part(m) ? OF_PART : VERSION, 1);
-	put(p + 2, m->status, 2);
-	put(p + 4, m->flags, 2);
-	put(p + 6, etag.n, 2);
-	put(p + 8, text.n, 2);
-	put(p + 10, tags.n, 2);
-	for (unsigned i = 0; i < NUMBERS; i++)
-		put(p + 16 + 8 * i, (uint64_t)numbers[i], 8);
-	if (cache_is_part(m)) {
-		put(p + FIXED, m->part.from, 8);
-		put(p + FIXED + 8, m->part.to, 8);
-		put(p + FIXED + 16, m->part.complete, 8);
+	*p++ = tags > 0 ? TAGGED : VERSION;
+	*p++ = (char)has;
+	p = put_numbers(p, m, has);
+	if (has & HAS_PART) {
+		p = put(p, m->part.from);
+		p = put(p, m->part.to - m->part.from);
+		p = put(p, m->part.complete - m->part.to);
 	}
-	if (etag.n > 0)
-		memcpy(p + fixed, etag.p, etag.n);
-	if (text.n > 0)
-		memcpy(p + fixed + etag.n, text.p, text.n);
-	if (tags.n > 0)
-		memcpy(p + fixed + etag.n + text.n, tags.p, tags.n);
-	return (struct bytes){p, fixed + etag.n + text.n + tags.n};
+	if (has & HAS_TEXT)
+		p = put(p, text);
+	if (tags > 0)
+		p = put(p, tags);
+	n = (size_t)(p - fixed);
+	out = arena_alloc(arena, n + text + tags + etag);
+	if (out == NULL)
+		return (struct bytes){NULL, 0};
+	memcpy(out, fixed, n);
+	if (text > 0)
+		memcpy(out + n, m->last_modified_text.p, text);
+	if (tags > 0)
+		memcpy(out + n + text, m->tags.p, tags);
+	if (etag > 0)
+		memcpy(out + n + text + tags, m->etag.p, etag);
+	return (struct bytes){out, n + text + tags + etag};
 }
 
 static bool
@@ -121,46 +243,69 @@ is_sane(const struct cache_meta *m)
 		   within(m->last_modified, -TIME_MAX, TIME_MAX));
 }
 
+static void
+get_numbers(struct bytes *in, struct cache_meta *m, unsigned has, bool *bad)
+{
+	uint64_t status = has & HAS_STATUS ? get(in, bad) : 200;
+	uint64_t bits = get(in, bad);
+
+	m->status = status > 999 ? 0 : (uint16_t)status;
+	*bad |= bits > FLAGS_ALL;
+	m->flags = (uint16_t)(bits & FLAGS_ALL);
+	m->response_time = -get_before(in, -EPOCH, bad);
+	m->request_time = get_before(in, m->response_time, bad);
+	m->date = get_before(in, m->response_time, bad);
+	m->initial_age = has & HAS_AGE ? (int64_t)get(in, bad) : 0;
+	m->lifetime = (int64_t)get(in, bad);
+	m->stale_while_revalidate =
+	    has & HAS_SWR ? get_signed(in, bad) : CACHE_NOT_GIVEN;
+	m->stale_if_error =
+	    has & HAS_SIE ? get_signed(in, bad) : CACHE_NOT_GIVEN;
+	m->last_modified = has & HAS_MODIFIED
+			       ? get_before(in, m->response_time, bad)
+			       : HTTP_DATE_INVALID;
+}
+
+static void
+get_part(struct bytes *in, struct cache_extent *e, bool *bad)
+{
+	uint64_t from = get(in, bad), size = get(in, bad), rest = get(in, bad);
+
+	if (from > INT64_MAX || size > INT64_MAX - from ||
+	    rest > INT64_MAX - from - size)
+		*bad = true;
+	else
+		*e = (struct cache_extent){
+		    from, from + size, from + size + rest};
+	*bad |= !is_sane_extent(e);
+}
+
 int
 cache_meta_decode(struct bytes in, struct cache_meta *m)
 {
-	int64_t numbers[NUMBERS];
-	size_t etag, text, tags, fixed = FIXED;
-	struct cache_extent part = {0};
+	bool bad = false, tagged;
+	uint64_t text, tags;
+	unsigned has;
 
-	if (in.n < FIXED || get(in.p + 12, 4) != 0)
+	*m = (struct cache_meta){.last_modified = HTTP_DATE_INVALID};
+	if (in.n < 2 || (*in.p != VERSION && *in.p != TAGGED))
 		return LARDER_DAMAGED;
-	if (get(in.p, 2) == OF_PART && in.n >= FIXED + EXTENT) {
-		fixed += EXTENT;
-		part = (struct cache_extent){get(in.p + FIXED, 8),
-		    get(in.p + FIXED + 8, 8), get(in.p + FIXED + 16, 8)};
-		if (!is_sane_extent(&part))
-			return LARDER_DAMAGED;
-	} else if (get(in.p, 2) != VERSION) {
+	tagged = *in.p == TAGGED;
+	has = (unsigned char)in.p[1];
+	in = bytes_skip(in, 2);
+	get_numbers(&in, m, has, &bad);
+	if (has & HAS_PART)
+		get_part(&in, &m->part, &bad);
+	text = has & HAS_TEXT ? get(&in, &bad) : 0;
+	tags = tagged ? get(&in, &bad) : 0;
+	if (bad || text > TEXT_MAX || tags > TEXT_MAX || text + tags > in.n ||
+	    tagged != (tags > 0) || !is_sane(m))
 		return LARDER_DAMAGED;
-	}
-	etag = (size_t)get(in.p + 6, 2);
-	text = (size_t)get(in.p + 8, 2);
-	tags = (size_t)get(in.p + 10, 2);
-	if (in.n != fixed + etag + text + tags)
-		return LARDER_DAMAGED;
-	for (unsigned i = 0; i < NUMBERS; i++)
-		numbers[i] = (int64_t)get(in.p + 16 + 8 * i, 8);
-	*m = (struct cache_meta){
-	    .status = (uint16_t)get(in.p + 2, 2),
-	    .flags = (uint16_t)get(in.p + 4, 2),
-	    .request_time = numbers[0],
-	    .response_time = numbers[1],
-	    .date = numbers[2],
-	    .initial_age = numbers[3],
-	    .lifetime = numbers[4],
-	    .stale_while_revalidate = numbers[5],
-	    .stale_if_error = numbers[6],
-	    .last_modified = numbers[7],
-	    .etag = {in.p + fixed, etag},
-	    .last_modified_text = {in.p + fixed + etag, text},
-	    .part = part,
-	    .tags = {in.p + fixed + etag + text, tags},
-	};
-	return is_sane(m) ? 0 : LARDER_DAMAGED;
+	m->last_modified_text = (struct bytes){in.p, (size_t)text};
+	m->tags = (struct bytes){in.p + text, (size_t)tags};
+	m->etag = bytes_skip(in, (size_t)(text + tags));
+	/* Written so, and in no other way? */
+	return m->etag.n <= TEXT_MAX && what_is_there(m) == has
+		   ? 0
+		   : LARDER_DAMAGED;
 }

@@ -5,6 +5,7 @@
 #ifndef CACHE_META_H
 #define CACHE_META_H
 
+#include "http/date.h"
 #include "larder/arena.h"
 #include "larder/bytes.h"
 #include "larder/err.h"
@@ -41,9 +42,11 @@ struct cache_meta {
 	int64_t initial_age;   /* corrected_initial_age, RFC 9111 4.2.3 */
 	int64_t lifetime;      /* freshness lifetime, 4.2.1 */
 	int64_t stale_while_revalidate, stale_if_error; /* CACHE_NOT_GIVEN */
-	int64_t last_modified;		 /* seconds or HTTP_DATE_INVALID */
-	struct bytes etag;		 /* with W/ and quotes; n == 0: none */
-	struct bytes last_modified_text; /* as received, to be echoed */
+	int64_t last_modified; /* seconds or HTTP_DATE_INVALID */
+	struct bytes etag;     /* with W/ and quotes; n == 0: none */
+	/* As received, where HTTP would write it otherwise today; n == 0: it
+	 * would not. See cache_last_modified(). */
+	struct bytes last_modified_text;
 	/* What is stored is a part (RFC 9111 3.3). All 0: it is the whole. */
 	struct cache_extent part;
 	struct bytes tags; /* separated by spaces; n == 0: none */
@@ -55,11 +58,18 @@ cache_is_part(const struct cache_meta *meta)
 	return meta->part.to > 0;
 }
 
-/* Compact, versioned. p == NULL when the arena is full. */
+/* Some 20 bytes and the entity tag; versioned. p == NULL when the arena is
+ * full.
+ */
 struct bytes cache_meta_encode(
     const struct cache_meta *meta, struct arena *arena);
 /* Views point into `in`. LARDER_DAMAGED: it is not one. */
 int cache_meta_decode(struct bytes in, struct cache_meta *out);
+
+/* What is to be echoed: Last-Modified as received, perhaps in buf; n == 0:
+ * there was none. */
+struct bytes cache_last_modified(
+    const struct cache_meta *meta, char buf[HTTP_DATE_SIZE]);
 
 /* Current age and what is left of freshness (negative: stale for so long), in
  * seconds; never wraps. */

@@ -22,8 +22,9 @@ struct bytes
 cache_part_variant(
     const struct cache_meta *m, struct bytes variant, struct arena *arena)
 {
+	char date[HTTP_DATE_SIZE];
 	struct bytes validator =
-	    m->etag.n > 0 ? m->etag : m->last_modified_text;
+	    m->etag.n > 0 ? m->etag : cache_last_modified(m, date);
 	struct http_out out;
 
 	http_out_init(&out, arena, 80 + validator.n + variant.n);

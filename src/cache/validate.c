@@ -35,6 +35,7 @@ bool
 cache_conditions(struct http_out *out, const struct cache_stored *stored,
     unsigned count, int chosen)
 {
+	char date[HTTP_DATE_SIZE];
 	bool any = false;
 
 	if (chosen >= 0 && stored[chosen].meta.etag.n > 0)
@@ -48,7 +49,7 @@ cache_conditions(struct http_out *out, const struct cache_stored *stored,
 	if (chosen >= 0 &&
 	    stored[chosen].meta.last_modified != HTTP_DATE_INVALID) {
 		http_out_field(out, BYTES("If-Modified-Since"),
-		    stored[chosen].meta.last_modified_text);
+		    cache_last_modified(&stored[chosen].meta, date));
 		any = true;
 	}
 	return any;

@@ -118,6 +118,7 @@ static void
 write_gap(const struct fetch *f, struct http_out *out)
 {
 	const struct cache_meta *m = &f->stored[f->chosen].meta;
+	char date[HTTP_DATE_SIZE];
 
 	http_out_str(out, "Range: bytes=");
 	http_out_u64(out, f->part.first);
@@ -126,7 +127,7 @@ write_gap(const struct fetch *f, struct http_out *out)
 		http_out_u64(out, f->part.last);
 	http_out_str(out, "\r\n");
 	http_out_field(out, BYTES("If-Range"),
-	    m->etag.n > 0 ? m->etag : m->last_modified_text);
+	    m->etag.n > 0 ? m->etag : cache_last_modified(m, date));
 }
 
 int

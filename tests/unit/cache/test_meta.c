@@ -25,12 +25,14 @@ meta_comes_back_or_is_damaged(void **state)
 	struct cache_meta again;
 	struct bytes b;
 	struct arena a;
-	char copy[256];
+	char copy[256], date[HTTP_DATE_SIZE];
 
 	(void)state;
 	arena_init(&a, 1 << 12);
 	b = cache_meta_encode(&m, &a);
-	assert_int_equal(b.n, 80 + 5 + 29 + 7);
+	/* Its text is what HTTP writes, and is left out; seven of tags, and
+	 * their length. */
+	assert_int_equal(b.n, 26 + 1 + 7 + 5);
 	assert_int_equal(cache_meta_decode(b, &again), 0);
 	assert_int_equal(again.status, 200);
 	assert_int_equal(again.flags, m.flags);
@@ -43,32 +45,38 @@ meta_comes_back_or_is_damaged(void **state)
 	assert_int_equal(again.stale_if_error, 0);
 	assert_int_equal(again.last_modified, 784111777);
 	assert_true(bytes_eq(again.etag, m.etag));
-	assert_true(bytes_eq(again.last_modified_text, m.last_modified_text));
+	assert_true(
+	    bytes_eq(cache_last_modified(&again, date), m.last_modified_text));
 	assert_true(bytes_eq(again.tags, m.tags));
-	/* Every other length is told. */
-	for (size_t n = 0; n < b.n; n++)
+	/* The tag goes to the end, and nothing else may. */
+	for (size_t n = 0; n <= b.n - m.etag.n; n++)
 		assert_int_equal(
 		    cache_meta_decode((struct bytes){b.p, n}, &again),
 		    LARDER_DAMAGED);
-	memcpy(copy, b.p, b.n);
-	assert_int_equal(
-	    cache_meta_decode((struct bytes){copy, b.n + 1}, &again),
-	    LARDER_DAMAGED);
-	/* Version, padding, status, flags, a time beyond all dates, a lifetime
-	 * below 0. */
-	for (size_t i = 0; i < 6; i++) {
-		static const unsigned char at[6] = {0, 11, 3, 5, 23, 55};
+	/* Version, what is there, flags, a lifetime and a date that do not end.
+	 */
+	for (size_t i = 0; i < 5; i++) {
+		static const unsigned char at[5] = {0, 1, 2, 18, 24};
 
 		memcpy(copy, b.p, b.n);
-		copy[at[i]] = (char)0x80;
+		copy[at[i]] = (char)0xff;
 		row_check(at[i], "damaged",
 		    cache_meta_decode((struct bytes){copy, b.n}, &again) ==
 			LARDER_DAMAGED);
 	}
+	/* As received, where that was another of the three forms. */
+	m.last_modified_text = BYTES("Sun Nov  6 08:49:37 1994");
+	b = cache_meta_encode(&m, &a);
+	assert_int_equal(b.n, 25 + 1 + 24 + 5);
+	assert_int_equal(cache_meta_decode(b, &again), 0);
+	assert_true(
+	    bytes_eq(cache_last_modified(&again, date), m.last_modified_text));
+	assert_true(bytes_eq(again.etag, m.etag));
 	m.last_modified = HTTP_DATE_INVALID;
 	m.etag.n = m.last_modified_text.n = 0;
 	b = cache_meta_encode(&m, &a);
 	assert_int_equal(cache_meta_decode(b, &again), 0);
+	assert_int_equal(cache_last_modified(&again, date).n, 0);
 	assert_int_equal(again.last_modified, HTTP_DATE_INVALID);
 	assert_int_equal(again.etag.n, 0);
 	a.limit = a.used;
@@ -115,12 +123,45 @@ a_part_says_which(void **state)
 		assert_int_equal(again.part.to, m.part.to);
 		assert_int_equal(again.part.complete, m.part.complete);
 		assert_true(bytes_eq(again.etag, m.etag));
-		for (size_t n = 0; n < b.n; n++)
+		for (size_t n = 0; n <= b.n - m.etag.n; n++)
 			assert_int_equal(
 			    cache_meta_decode((struct bytes){b.p, n}, &again),
 			    LARDER_DAMAGED);
 	}
 	arena_release(&a);
+}
+
+/* Of times no sum or difference wraps; what cannot be is refused. */
+static void
+hostile_numbers_are_damage(void **state)
+{
+	static const struct {
+		const char *bytes;
+		size_t n;
+	} rows[] = {
+	    /* A response time, and a date before it, of 64 bits. */
+	    {"\3\0\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\1\0\0\0", 16},
+	    {"\3\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\1\0", 16},
+	    /* A lifetime that is negative as a signed one, or too long. */
+	    {"\3\0\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\1", 16},
+	    {"\3\0\0\0\0\0\xff\xff\xff\xff\x7f", 11},
+	    /* An age of 0 that is said to be there, and a status of 200. */
+	    {"\3\x10\0\0\0\0\0\0", 8},
+	    {"\3\x80\xc8\1\0\0\0\0\0", 9},
+	    /* Not in its shortest form. */
+	    {"\3\0\x80\0\0\0\0\0", 8},
+	    /* A tag, and none there; none, and one there. */
+	    {"\3\4\0\0\0\0\0", 7},
+	    {"\3\0\0\0\0\0\0x", 8},
+	};
+	struct cache_meta m;
+
+	(void)state;
+	assert_int_equal(cache_meta_decode(BYTES("\3\0\0\0\0\0\0"), &m), 0);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+		row_check(i, "hostile",
+		    cache_meta_decode((struct bytes){rows[i].bytes, rows[i].n},
+			&m) == LARDER_DAMAGED);
 }
 
 int
@@ -129,6 +170,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(meta_comes_back_or_is_damaged),
 	    cmocka_unit_test(a_part_says_which),
+	    cmocka_unit_test(hostile_numbers_are_damage),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -117,6 +117,7 @@ struct follower {
 	struct blob *blob;
 	uint64_t seed, got;
 	unsigned number;
+	_Atomic bool there;
 	int err;
 };
 
@@ -126,7 +127,10 @@ follow(void *arg)
 	struct follower *w = arg;
 	struct store_view *view;
 
-	if (store_view_open(w->f->store, &view))
+	int err = store_view_open(w->f->store, &view);
+
+	w->there = true;
+	if (err)
 		return NULL;
 	w->err =
 	    read_blob(w->f, view, w->blob, w->seed, 0, STORE_UNKNOWN, &w->got);
@@ -143,11 +147,14 @@ run_followers(struct fixture *f, struct blob *blob, size_t n, int outcome)
 
 	fill(body, n, 42, 0);
 	for (unsigned i = 0; i < READERS; i++) {
-		w[i] = (struct follower){f, blob, 42, 0, i, 1};
+		w[i] = (struct follower){f, blob, 42, 0, i, false, 1};
 		pthread_create(&threads[i], NULL, follow, &w[i]);
 	}
 	/* All must be there before a window may move on. */
-	poll(NULL, 0, 50);
+	for (unsigned i = 0; i < READERS; i++)
+		while (!w[i].there)
+			poll(NULL, 0, 1);
+	poll(NULL, 0, getenv("LARDER_TEST_SLOW") ? 200 : 50);
 	append_all(blob, body, n);
 	if (outcome)
 		blob_abort(blob, outcome);
@@ -308,7 +315,7 @@ test_commit_as(void **state)
 	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
 		struct blob *blob =
 		    create(f, "k", "whole", "h", rows[i].announced);
-		struct follower w = {f, blob, 7, 0, 0, 1};
+		struct follower w = {f, blob, 7, 0, 0, false, 1};
 		struct store_found found;
 		size_t n = rows[i].n;
 		char *body = malloc(n);

@@ -46,7 +46,7 @@ test_value(void **state)
 
 	(void)state;
 	assert_true(n <= object_value_bound(&v));
-	assert_int_equal(object_value_decode(bytes_of(buf, n), &w), 0);
+	assert_int_equal(object_value_decode(bytes_of(buf, n), v.key, &w), 0);
 	assert_true(bytes_eq(w.key, v.key));
 	assert_int_equal(w.count, 2);
 	for (unsigned i = 0; i < 2; i++) {
@@ -67,7 +67,8 @@ test_value(void **state)
 
 		memcpy(cut, buf, i);
 		assert_int_equal(
-		    object_value_decode(bytes_of(cut, i), &w), LARDER_DAMAGED);
+		    object_value_decode(bytes_of(cut, i), v.key, &w),
+		    LARDER_DAMAGED);
 		free(cut);
 	}
 	free(buf);
@@ -103,7 +104,8 @@ test_unsound(void **state)
 			b->head.kind = PLACE_SELF;
 		n = object_value_encode(&v, buf);
 		assert_int_equal(
-		    object_value_decode(bytes_of(buf, n), &w), LARDER_DAMAGED);
+		    object_value_decode(bytes_of(buf, n), v.key, &w),
+		    LARDER_DAMAGED);
 	}
 }
 
@@ -192,7 +194,7 @@ test_hostile(void **state)
 		memcpy(buf, good, n);
 		for (long i = random() % 4; i >= 0; i--)
 			buf[(size_t)random() % n] = (char)random();
-		if (object_value_decode(bytes_of(buf, n), &w) != 0)
+		if (object_value_decode(bytes_of(buf, n), v.key, &w) != 0)
 			continue;
 		decoded++;
 		assert_in_range(w.count, 1, STORE_VARIANTS_MAX);
