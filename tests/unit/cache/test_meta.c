@@ -32,7 +32,7 @@ meta_comes_back_or_is_damaged(void **state)
 	b = cache_meta_encode(&m, &a);
 	/* Its text is what HTTP writes, and is left out; seven of tags, and
 	 * their length. */
-	assert_int_equal(b.n, 26 + 1 + 7 + 5);
+	assert_int_equal(b.n, 25 + 1 + 7 + 5);
 	assert_int_equal(cache_meta_decode(b, &again), 0);
 	assert_int_equal(again.status, 200);
 	assert_int_equal(again.flags, m.flags);
