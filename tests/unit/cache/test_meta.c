@@ -67,7 +67,7 @@ meta_comes_back_or_is_damaged(void **state)
 	/* As received, where that was another of the three forms. */
 	m.last_modified_text = BYTES("Sun Nov  6 08:49:37 1994");
 	b = cache_meta_encode(&m, &a);
-	assert_int_equal(b.n, 25 + 1 + 24 + 5);
+	assert_int_equal(b.n, 25 + 1 + 1 + 24 + 7 + 5);
 	assert_int_equal(cache_meta_decode(b, &again), 0);
 	assert_true(
 	    bytes_eq(cache_last_modified(&again, date), m.last_modified_text));
