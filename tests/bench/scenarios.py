@@ -315,6 +315,7 @@ def misses(options):
 
 
 STALE = 30_000
+RESTART = 100_000
 
 
 def revalidations(options):
@@ -352,6 +353,31 @@ def fill(run, server, prefix, count, connections=32):
         if done["errors"] or time.monotonic() > end:
             raise SystemExit(f"{server.name}: could not be filled: {done}")
     return lua
+
+
+def on_disk(folder):
+    """Bytes that a cache's folder takes."""
+    return sum(f.lstat().st_blocks * 512 for f in folder.rglob("*"))
+
+
+def small_fill(options):
+    """fill: 100,000 objects of 2 KiB that do not compress, each asked for once"""
+    result = Result("", ["cpu/1000", "req/s", "disk/byte"])
+    with Run(options, ("larder", "trafficserver")) as run:
+        for server in run.start_all():
+            before, disk, began = server.cpu(), on_disk(server.folder / "cache"), time.monotonic()
+            fill(run, server, "/small/", RESTART)
+            took = time.monotonic() - began
+            time.sleep(3)
+            result.row(server.name, **{
+                "cpu/1000": load.per_thousand(server.cpu() - before, RESTART),
+                "req/s": RESTART / took,
+                "disk/byte": (on_disk(server.folder / "cache") - disk) / RESTART / 2048})
+    result.ask_ratio("CPU at most Traffic Server's", "cpu/1000", "trafficserver", 1)
+    if "larder" in result.rows:
+        own = result.rows["larder"]["disk/byte"]
+        result.ask("at most 1.15 bytes on disk for each stored", own <= 1.15, f"{own:.3f}")
+    return result
 
 
 # -- many at once ------------------------------------------------------------------
@@ -427,8 +453,6 @@ def idle(options):
 
 
 # -- a crash -----------------------------------------------------------------------
-RESTART = 100_000
-
 
 def restart(options):
     """kill -9 after 100,000 small objects, 5 s after the last one"""
@@ -567,5 +591,5 @@ def mixed(options):
 
 
 ALL = {f.__name__.replace("_", "-"): f for f in (
-    hits, hits_disk, hits_zstd, large, large_text, large_pressed, misses, revalidations, crowd,
-    idle, restart, tunnels, workers, cold_disk, mixed)}
+    hits, hits_disk, hits_zstd, large, large_text, large_pressed, misses, small_fill, revalidations,
+    crowd, idle, restart, tunnels, workers, cold_disk, mixed)}
