@@ -705,6 +705,7 @@ well_again(struct torture *t, uint64_t size)
 		fail("it does not store again", 30);
 	store_view_close(&t->view);
 	store_close(&t->store);
+	arena_release(&t->arena);
 	if (open_store(t, t->path, size))
 		exit(1);
 	for (unsigned k = 0; k < 32; k++)
