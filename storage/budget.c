@@ -65,6 +65,13 @@ budget_free(const struct budget *b)
 	return size > taken ? size - taken : 0;
 }
 
+bool
+budget_is_passed(const struct budget *b)
+{
+	return atomic_load_explicit(&b->taken, memory_order_relaxed) >
+	       atomic_load_explicit(&b->size, memory_order_relaxed);
+}
+
 uint64_t
 budget_usable(const struct budget *b)
 {

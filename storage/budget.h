@@ -22,6 +22,8 @@ bool budget_take_last(struct budget *b, uint64_t n);
 void budget_force(struct budget *b, uint64_t n);
 void budget_give(struct budget *b, uint64_t n);
 uint64_t budget_free(const struct budget *b);
+/* More is taken than there is: the bound was lowered. */
+bool budget_is_passed(const struct budget *b);
 /* The same without what only eviction may take. */
 uint64_t budget_usable(const struct budget *b);
 /* What must be given back until so much is usable. */

@@ -75,15 +75,19 @@ commit_sync_holes(struct store *store)
 	struct writer *w = &store->writer;
 	int err = 0;
 
-	if (w->punched_count > WRITER_PUNCHED)
+	/* More than could be noted: all of them. */
+	if (w->punched_count > WRITER_PUNCHED) {
 		err = disk_sync_all(store->dir);
+		if (!err)
+			w->punched_count = 0;
+		return err;
+	}
 	for (unsigned i = 0; i < w->punched_count && !err; i++) {
 		struct place place = {
 		    .kind = PLACE_PACK, .container = w->punched[i]};
 		struct file *file;
 
-		if (w->punched_count > WRITER_PUNCHED ||
-		    file_open(&store->files, &place, 0, &file) != 0)
+		if (file_open(&store->files, &place, 0, &file) != 0)
 			continue;
 		err = disk_sync(file->fd);
 		file_unref(&store->files, &file);

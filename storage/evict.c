@@ -12,9 +12,15 @@
 struct eviction {
 	struct store *store;
 	uint64_t need;
-	uint64_t disk;	 /* bytes of all containers, when it began */
-	uint64_t stayed; /* of those that went to the queue's end */
+	uint64_t disk;	  /* bytes of all containers, when it began */
+	uint64_t stayed;  /* of those that went to the queue's end */
+	unsigned refused; /* steps for which there was no room */
 };
+
+/* What lies with something that waits to be written may find no room for that;
+ * what is behind it can go all the same. On a disk that is full there is none
+ * for any. */
+#define REFUSED_MAX 64u
 
 static bool
 done(const struct eviction *e)
@@ -180,9 +186,9 @@ step(struct eviction *e)
 	err = m.record.kind == PLACE_BLOB ? evict_blobs(e, queue, &m)
 					  : evict_pack(e, queue, &m);
 	members_release(&m);
-	if (err && err != LARDER_NOSPACE)
+	if (err)
 		store->writer.scan[queue]++;
-	return err != LARDER_NOSPACE;
+	return err != LARDER_NOSPACE || ++e->refused < REFUSED_MAX;
 }
 
 bool

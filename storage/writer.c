@@ -212,8 +212,14 @@ make_room(struct store *store)
 		room = evict_room(store, bytes + stalled + keep_free(store));
 		if (budget_take(&store->budget, bytes)) {
 			w->grant = bytes;
-			break;
+			return;
 		}
+	}
+	/* The budget was cut, and what is left beyond it is bodies that wait
+	 * to be indexed: as soon as they are they can go. */
+	if (budget_is_passed(&store->budget)) {
+		w->grant = bytes + GROUP_BYTES / 4;
+		budget_force(&store->budget, w->grant);
 	}
 }
 

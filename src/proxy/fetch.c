@@ -487,8 +487,10 @@ wait_for_readers(struct fetch *f)
 {
 	int64_t now = loop_mono_ms(f->w->loop), left;
 
-	f->watches_readers = false;
-	conn_set_timeout(f->conn, 0);
+	/* Nobody tells when one of them has read all there is, and waits from
+	 * then on: it is looked at now and then. */
+	f->watches_readers = true;
+	conn_set_timeout(f->conn, HELD_MS / 5);
 	if (!blob_is_held_up(f->blob)) {
 		f->held_since = 0;
 		return;
@@ -500,7 +502,6 @@ wait_for_readers(struct fetch *f)
 	}
 	left = HELD_MS - (now - f->held_since);
 	if (left > 0) {
-		f->watches_readers = true;
 		conn_set_timeout(f->conn, left);
 		return;
 	}
