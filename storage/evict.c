@@ -4,7 +4,8 @@
  * room.
  *
  * What always holds: runs in the writer's thread; space comes back as it goes;
- * and it comes to an end, for the policy lets less stay each time round.
+ * and it comes to an end, for the policy lets less stay each time round, and
+ * what moves whatever the policy says moves once.
  */
 #include "internal.h"
 #include "members.h"
@@ -12,9 +13,10 @@
 struct eviction {
 	struct store *store;
 	uint64_t need;
-	uint64_t disk;	  /* bytes of all containers, when it began */
-	uint64_t stayed;  /* of those that went to the queue's end */
-	unsigned refused; /* steps for which there was no room */
+	uint64_t disk;	    /* bytes of all containers, when it began */
+	uint64_t stayed;    /* of those that went to the queue's end */
+	unsigned refused;   /* steps for which there was no room */
+	uint64_t first_new; /* the next id, when it began */
 };
 
 /* What lies with something that waits to be written may find no room for that;
@@ -160,6 +162,19 @@ evict_blobs(struct eviction *e, enum policy_queue queue, struct members *m)
 
 /* ---- until there is room ------------------------------------------------- */
 
+/* Heads alone, whose bodies lie elsewhere and had their turn: they would only
+ * be written once more. */
+static bool
+is_settled(const struct eviction *e, const struct members *m)
+{
+	if (m->container < e->first_new || !m->count)
+		return false;
+	for (size_t i = 0; i < m->count; i++)
+		if (!m->says[i].bound)
+			return false;
+	return true;
+}
+
 /* One container, or some small steps more; false: there is none that can. */
 static bool
 step(struct eviction *e)
@@ -183,8 +198,11 @@ step(struct eviction *e)
 		store->writer.scan[queue]++;
 		return err != LARDER_NOMEM;
 	}
-	err = m.record.kind == PLACE_BLOB ? evict_blobs(e, queue, &m)
-					  : evict_pack(e, queue, &m);
+	if (is_settled(e, &m))
+		store->writer.scan[queue]++;
+	else
+		err = m.record.kind == PLACE_BLOB ? evict_blobs(e, queue, &m)
+						  : evict_pack(e, queue, &m);
 	members_release(&m);
 	if (err)
 		store->writer.scan[queue]++;
@@ -194,8 +212,10 @@ step(struct eviction *e)
 bool
 evict_room(struct store *store, uint64_t need)
 {
-	struct eviction e = {
-	    .store = store, .need = need, .disk = store->writer.totals.disk};
+	struct eviction e = {.store = store,
+	    .need = need,
+	    .disk = store->writer.totals.disk,
+	    .first_new = store->next_id};
 
 	store->writer.scan[POLICY_SMALL] = 0;
 	store->writer.scan[POLICY_MAIN] = WRITER_MAIN;
