@@ -257,7 +257,8 @@ members_drop(
 /* ---- all of them --------------------------------------------------------- */
 
 static int
-commit(struct store *store, struct list *batch, const struct commit_extra *x)
+commit(struct store *store, struct members *m, struct list *batch,
+    const struct commit_extra *x)
 {
 	struct writer *w = &store->writer;
 	int err;
@@ -265,6 +266,7 @@ commit(struct store *store, struct list *batch, const struct commit_extra *x)
 	w->evicting = true;
 	err = commit_batch(store, batch, x);
 	w->evicting = false;
+	m->held_up |= !list_empty(batch);
 	writer_requeue(store, batch);
 	return err;
 }
@@ -283,11 +285,18 @@ change_all(struct store *store, struct members *m, bool all, struct list *batch)
 		if (!all && (m->says[i].stays || m->says[i].bound))
 			continue;
 		if (n == limit || c.moved > c.room / 2) {
-			err = commit(store, batch, &x);
+			err = commit(store, m, batch, &x);
 			c.room = budget_free(&store->budget) / 2;
 			c.moved = n = 0;
 		}
-		n += !err && change(&c, i, batch) == 0;
+		if (err)
+			break;
+		if (change(&c, i, batch) == 0)
+			n++;
+		else
+			/* Somebody else changes it: until that is committed
+			 * the catalog says that it is here. */
+			m->says[i].stays = true;
 	}
 	return err;
 }
@@ -304,7 +313,7 @@ members_leave(struct store *store, struct members *m)
 	if (!m->count)
 		x.remove = m->container;
 	if (!err && (x.remove || !list_empty(&batch)))
-		err = commit(store, &batch, &x);
+		err = commit(store, m, &batch, &x);
 	return err;
 }
 
@@ -348,10 +357,11 @@ members_stay(struct store *store, struct members *m)
 	list_init(&batch);
 	err = change_all(store, m, false, &batch);
 	x.left = policy_blocks(m->says, m->count);
-	if (!err && m->record.kind == PLACE_PACK && x.left < m->record.size)
+	if (!err && !m->held_up && m->record.kind == PLACE_PACK &&
+	    x.left < m->record.size)
 		x.holes = holes = find_holes(m, &x.hole_count);
 	if (!err)
-		err = commit(store, &batch, &x);
+		err = commit(store, m, &batch, &x);
 	free(holes);
 	return err;
 }

@@ -25,6 +25,7 @@ struct members {
 	struct member *all;	    /* by offset */
 	struct policy_member *says; /* one each: the verdict */
 	size_t count, room;
+	bool held_up; /* a change of one of them is not committed yet */
 	struct arena keys;
 };
 
