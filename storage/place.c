@@ -186,17 +186,19 @@ place_object(
 		t->queue = enter(c, hash, b->reserved);
 		return put_head(c, o, head, body);
 	}
-	if (o->move && body->kind == PLACE_PACK && body->container == o->move)
-		err = carry(c, o, head, body, body);
-	if (err)
-		return err;
 	if (o->pressed) {
 		t = commit_touch(c, body->container, PLACE_BLOB);
 		t->size = o->pressed->size;
 		t->heir = o->pressed->from;
 	}
+	/* Before the body moves: its record says where this one lies. */
 	if (o->head)
-		return put_head(c, o, head, body);
+		err = put_head(c, o, head, body);
+	if (!err && o->move && body->kind == PLACE_PACK &&
+	    body->container == o->move)
+		err = carry(c, o, head, body, body);
+	if (err || o->head)
+		return err;
 	/* The newest record of an object says where all of it lies, so that
 	 * a lost catalog can be made anew. */
 	if (o->pressed)
