@@ -23,6 +23,9 @@ take(struct budget *b, uint64_t n, uint64_t leave)
 	    atomic_load_explicit(&b->size, memory_order_relaxed) - leave;
 	uint64_t taken = atomic_load_explicit(&b->taken, memory_order_relaxed);
 
+	/* Nothing more is wanted, even where too much is taken. */
+	if (n == 0)
+		return true;
 	do {
 		if (taken > size || n > size - taken)
 			return false;

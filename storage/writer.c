@@ -27,6 +27,8 @@
 /* Beside the bytes themselves: the end of a block. */
 #define GROUP_SLACK  (16u * 1024)
 #define GROUP_LEAST  256u
+/* What a group may have where the budget is passed already. */
+#define CUT_BYTES    (64u * 1024)
 /* A commit of so many ms is no reason for larger groups. */
 #define COMMIT_QUICK 20
 /* Room for one who is stalled: what it takes in a step. */
@@ -118,15 +120,17 @@ take_batch(struct store *store, struct list *batch)
 {
 	struct writer *w = &store->writer;
 	unsigned n = 0, limit = group_limit(store);
-	uint64_t bytes = 0;
+	uint64_t bytes = 0, room = w->grant;
 
+	/* The rest is for what it takes to fill up blocks. */
+	room = room > GROUP_SLACK ? room - GROUP_SLACK : 0;
 	pthread_mutex_lock(&w->lock);
 	w->busy_since = 0;
 	while (!list_empty(&w->dirty) && n < limit) {
 		struct list *node = w->dirty.next;
 		struct entry *e = container_of(node, struct entry, node);
 
-		if (n && bytes + e->queued > w->grant)
+		if (n && bytes + e->queued > room)
 			break;
 		list_remove(node);
 		if (!w->busy_since || e->ticket < w->busy_since)
@@ -216,9 +220,9 @@ make_room(struct store *store)
 		}
 	}
 	/* The budget was cut, and what is left beyond it is bodies that wait
-	 * to be indexed: as soon as they are they can go. */
+	 * to be indexed: as soon as they are they can go. A few at a time. */
 	if (budget_is_passed(&store->budget)) {
-		w->grant = bytes + GROUP_BYTES / 4;
+		w->grant = bytes < CUT_BYTES ? bytes : CUT_BYTES;
 		budget_force(&store->budget, w->grant);
 	}
 }

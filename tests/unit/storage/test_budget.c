@@ -186,6 +186,38 @@ test_pinned(void **state)
 }
 
 /* Holes: small ones beside each other that go together give space back. */
+/* Bodies that wait to be indexed when the bound comes down are all that there
+ * is: they are indexed, so that they can go. */
+static void
+test_cut_before_the_index(void **state)
+{
+	char key[32];
+
+	(void)state;
+	for (unsigned round = 0; round < 4; round++) {
+		struct fixture *f = fixture_new(96 * MIB, 0);
+		int64_t until;
+
+		/* Some are in the catalog, the last ones are not. */
+		for (unsigned i = 0; i < 60; i++) {
+			if (i == 15 * round)
+				store_flush(f->store);
+			snprintf(key, sizeof(key), "k%u", i);
+			put(f, key, "", i, MIB, true);
+		}
+		store_resize(f->store, 16 * MIB, 0, 1ull << 40);
+		until = clock_mono_ms() + 10000;
+		while (du(f->path) > 16 * MIB && clock_mono_ms() < until)
+			usleep(20000);
+		assert_true(du(f->path) <= 16 * MIB);
+		/* And it goes on. */
+		put(f, "new", "", 99, MIB, true);
+		assert_int_equal(store_flush(f->store), 0);
+		assert_int_equal(get(f, "new", "", 99, MIB), 0);
+		fixture_free(f);
+	}
+}
+
 static void
 test_holes(void **state)
 {
@@ -534,6 +566,7 @@ main(void)
 	    cmocka_unit_test(test_second_chance),
 	    cmocka_unit_test(test_pinned),
 	    cmocka_unit_test(test_cut),
+	    cmocka_unit_test(test_cut_before_the_index),
 	    cmocka_unit_test(test_holes),
 	    cmocka_unit_test(test_merge),
 	    cmocka_unit_test(test_uses),
