@@ -27,7 +27,7 @@
 /* Beside the bytes themselves: the end of a block. */
 #define GROUP_SLACK  (16u * 1024)
 #define GROUP_LEAST  256u
-/* What a group may have where the budget is passed already. */
+/* What a group may have where there is no room for it. */
 #define CUT_BYTES    (64u * 1024)
 /* A commit of so many ms is no reason for larger groups. */
 #define COMMIT_QUICK 20
@@ -219,11 +219,15 @@ make_room(struct store *store)
 			return;
 		}
 	}
-	/* The budget was cut, and what is left beyond it is bodies that wait
-	 * to be indexed: as soon as they are they can go. A few at a time. */
-	if (budget_is_passed(&store->budget)) {
-		w->grant = bytes < CUT_BYTES ? bytes : CUT_BYTES;
-		budget_force(&store->budget, w->grant);
+	/* The budget was cut, and what is left is bodies that wait to be
+	 * indexed: as soon as they are they can go. A few at a time, from what
+	 * eviction may take, or beyond a bound that is passed anyway. */
+	bytes = bytes < CUT_BYTES ? bytes : CUT_BYTES;
+	if (budget_take_last(&store->budget, bytes)) {
+		w->grant = bytes;
+	} else if (budget_is_passed(&store->budget)) {
+		w->grant = bytes;
+		budget_force(&store->budget, bytes);
 	}
 }
 
