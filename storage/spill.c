@@ -219,7 +219,6 @@ on_lost(void *arg, const struct image *old, struct image **out)
 					    : (image_unref(out), 0);
 }
 
-/* Readers go on: over the window, or with what memory and file have. */
 /* A full disk is said once a while; stats count every time. */
 static void
 report_no_room(struct store *store)
@@ -233,6 +232,7 @@ report_no_room(struct store *store)
 		    "no room to store a large response: it passes uncached");
 }
 
+/* Readers go on: over the window, or with what memory and file have. */
 static void
 fail(struct blob *b, const struct object *o)
 {
@@ -272,9 +272,11 @@ step(struct blob *b, const struct object *o, struct piece *piece)
 {
 	int err = reserve(b, piece->from + piece->n);
 
-	if (err)
-		err = piece->refused ? err : LARDER_AGAIN;
-	else
+	/* The way back to a bound that was lowered is long: who reads does not
+	 * wait for it. */
+	if (err && !piece->refused && !budget_is_passed(&b->store->budget))
+		err = LARDER_AGAIN;
+	else if (!err)
 		err = write_piece(b, piece, o->info.id);
 	for (int i = 0; i < piece->count; i++)
 		chunk_unref(&piece->chunks[i]);
