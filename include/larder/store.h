@@ -299,7 +299,7 @@ void blob_reader_close(struct blob_reader *r);
 
 struct store_item {
 	struct store_record record;
-	uint64_t uses; /* estimated, since a while */
+	uint64_t uses; /* estimated, since a while; the first one stored it */
 	/* Wall clock, seconds: it has not been used later than that. To a day,
 	 * and too late rather than too early; known for some 120 days. */
 	int64_t last_use;

@@ -98,6 +98,7 @@ set_facts(json_t *o, const struct explained *e, unsigned i)
 {
 	const struct cache_stored *s = &e->stored[i];
 	const struct cache_meta *m = &s->meta;
+	char date[HTTP_DATE_SIZE];
 
 	set(o, "chosen", json_boolean((int)i == e->decision.chosen));
 	set(o, "matches",
@@ -112,7 +113,7 @@ set_facts(json_t *o, const struct explained *e, unsigned i)
 	set(o, "lifetime", json_integer(m->lifetime));
 	set(o, "lifetime_from", json_string(lifetime_from(m)));
 	set(o, "etag", text_or_null(m->etag));
-	set(o, "last_modified", text_or_null(m->last_modified_text));
+	set(o, "last_modified", text_or_null(cache_last_modified(m, date)));
 	set(o, "tags", tag_list(m->tags));
 	set_stale(o, e, m);
 }

@@ -169,7 +169,8 @@ list_one(void *arg, const struct store_item *item)
 		return 1;
 	}
 	o = job_record(&item->record, l->now);
-	json_object_set_new(o, "hits", json_integer((json_int_t)item->uses));
+	json_object_set_new(o, "hits",
+	    json_integer((json_int_t)(item->uses - (item->uses > 0))));
 	return json_array_append_new(l->objects, o) == 0 ? 0 : LARDER_NOMEM;
 }
 

@@ -62,7 +62,9 @@ fetch_end(struct fetch *f)
 
 	check(f->state != FETCH_OVER);
 	f->state = FETCH_OVER;
-	tally_at(w->tally, TALLY_HOST, f->target.host)->fetched += f->fetched;
+	if (f->fetched > 0) /* a name with no counts takes no row */
+		tally_at(w->tally, TALLY_HOST, f->target.host)->fetched +=
+		    f->fetched;
 	if (f->background)
 		w->background_count--;
 	let_go_of_leader(f);

@@ -164,6 +164,16 @@ def test_ls_says_size_and_age(either):
     assert any(590 <= v <= 600 for v in entry.values()), "freshness left"
 
 
+def test_ls_counts_hits(make, origin, path):
+    """Not the request that stored it."""
+    larder = make()
+    for i in range(3):
+        url = origin.on(f"{path}/{i}", Reply("x", fields=FRESH))
+        for _ in range(i + 1):
+            larder.get(url)
+    assert [o["hits"] for o in sorted(objects(larder), key=lambda o: o["url"])] == [0, 1, 2]
+
+
 def test_explain(either):
     text = either.ctl("explain", either.urls[0], check=0).stdout.lower()
     assert "hit" in text or "fresh" in text

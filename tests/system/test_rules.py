@@ -173,6 +173,20 @@ def test_explain_says_until_when(make, origin, path):
     assert "is answered from the cache" in text
 
 
+@pytest.mark.parametrize("fields,words", [
+    ({"Last-Modified": "Tue, 03 Mar 2026 10:00:00 GMT"}, "by its date of change"),
+    ({"Last-Modified": "Tuesday, 03-Mar-26 10:00:00 GMT", "ETag": '"a"'},
+     "by its entity tag and date of change"),
+    ({}, "nothing to compare it by")])
+def test_explain_says_by_what_it_is_compared(make, origin, path, fields, words):
+    larder = make()
+    url = origin.on(path, Reply("x", fields={"Cache-Control": "max-age=600", **fields}))
+    larder.get(url)
+    found = explain(larder, url)["variants"][0]
+    assert found["last_modified"] == fields.get("Last-Modified")
+    assert words in larder.ctl("explain", url, check=0).stdout
+
+
 def test_explain_after_it_is_stale(make, origin, path):
     larder = make()
     url = origin.on(path, Reply("x", fields={"Cache-Control": "max-age=1, must-revalidate",

@@ -180,6 +180,13 @@ def test_by_host_client_and_url(make, origin, path):
     assert one["rest"]["requests"] == 1
 
 
+def test_what_was_refused_takes_no_row(make, origin, path):
+    larder = make({"access": {"destinations": []}})
+    assert larder.get(origin.url(path)).status == 403
+    assert rows(larder, "--by", "host") == {}
+    assert rows(larder, "--by", "client")["127.0.0.1"]["requests"] == 1
+
+
 def test_many_hosts_take_no_memory(make, origin):
     """Far more names than there are places: the heavy one is still found."""
     larder = make({"limits": {"client_share": 100}})
