@@ -1,20 +1,15 @@
 /*
- * A fetch's life and its connection.
+ * A fetch's life, and the bytes of its request and answer.
  *
  * What always holds
  *   - The flight is ended exactly once: by fetch_fail() or fetch_finish().
  *   - Body bytes go into the blob alone; while that is full nothing is read.
- *   - A request is sent twice only if it is safe to, nothing of its body was
- *     taken from the client, and nothing of an answer had come.
  *   - A connection goes back to the pool only after a whole answer to a whole
  *     request, with nothing behind it.
  */
 #include <stdlib.h>
 
-#include "http/forward.h"
 #include "larder/check.h"
-#include "larder/log.h"
-#include "proxy/acl.h"
 #include "proxy/client.h"
 #include "proxy/exchange.h"
 #include "proxy/fetch.h"
@@ -26,15 +21,8 @@
 #define FORSAKEN_LARGE	(256u * 1024 * 1024)
 #define FORSAKEN_TENTHS 8u
 
-/* How long ago an idle connection may have been in use for what cannot be sent
- * twice. */
-#define RECENT_MS 500
 /* How long slow readers of a passing transfer may hold up others. */
-#define HELD_MS	  5000
-
-static void connect_origin(struct fetch *f, bool fresh);
-static void send_request(struct fetch *f);
-static void receive(struct fetch *f);
+#define HELD_MS 5000
 
 /* ---- the end ---------------------------------------------------------- */
 
@@ -111,8 +99,8 @@ fetch_is_asked(const struct fetch *f)
 
 /* The connection goes back to the pool, or ends. What follows half a request
  * would be taken for the rest of it. */
-static void
-release_conn(struct fetch *f)
+void
+fetch_release_conn(struct fetch *f)
 {
 	if (f->conn == NULL)
 		return;
@@ -141,7 +129,8 @@ fetch_fail(struct fetch *f, int status, const char *detail, const char *text)
 	if (f->blob != NULL && (f->state != FETCH_BODY || !part_keep(f)))
 		blob_abort(f->blob, LARDER_CLOSED);
 	if (f->state != FETCH_BODY) {
-		stats_add(&f->w->stats, STAT_origin_failures, 1);
+		if (status != 403) /* larder's own doing */
+			stats_add(&f->w->stats, STAT_origin_failures, 1);
 		result.text = arena_copy(&f->flight->arena, bytes_str(text));
 		memcpy(result.peer, "-", 2);
 		flight_publish(f->flight, &result);
@@ -153,7 +142,7 @@ fetch_fail(struct fetch *f, int status, const char *detail, const char *text)
 void
 fetch_finish(struct fetch *f)
 {
-	release_conn(f);
+	fetch_release_conn(f);
 	if (f->blob != NULL) {
 		f->flight->trailers =
 		    http_trailers_write(http_body_trailers(&f->body),
@@ -174,184 +163,6 @@ fetch_finish(struct fetch *f)
 	fetch_end(f);
 }
 
-/* ---- asking ----------------------------------------------------------- */
-
-static void
-retry(struct fetch *f)
-{
-	f->retried = true;
-	conn_close(&f->conn, false);
-	f->scanned = 0;
-	f->write_failed = false;
-	if (ask_write(f) < 0)
-		fetch_fail(f, 502, "no-memory", "The request is too large.");
-	else
-		connect_origin(f, true);
-}
-
-/*
- * The connection ended before any byte of an answer: once more, if that cannot
- * do a thing twice (RFC 9110 9.2.2). An idle connection may just have ended;
- * one that was made for this request is a reason to try again only where there
- * is nothing to lose.
- */
-static void
-on_no_answer(struct fetch *f)
-{
-	bool again = f->reused ? http_method_idempotent(f->request.method)
-			       : http_method_safe(f->request.method) &&
-				     !f->cache_request.content;
-
-	if (again && !f->retried && !f->upload_begun && f->interims == 0)
-		retry(f);
-	else
-		fetch_fail(f, 502, "no-answer",
-		    "The origin closed the connection without an answer.");
-}
-
-void
-fetch_ask_again(struct fetch *f)
-{
-	f->unconditional = true;
-	f->interims = 0;
-	f->scanned = 0;
-	f->response = (struct http_head){0};
-	release_conn(f);
-	if (ask_write(f) < 0)
-		fetch_fail(f, 502, "no-memory", "The request is too large.");
-	else
-		connect_origin(f, false);
-}
-
-/* The connection moves bytes, or has to within this time. */
-static void
-expect_progress(struct fetch *f)
-{
-	f->watches_readers = false;
-	conn_set_timeout(f->conn, f->conf->response_timeout);
-}
-
-static void
-on_event(struct conn *conn, unsigned what, void *arg)
-{
-	struct fetch *f = arg;
-
-	(void)conn;
-	check_magic(f, FETCH_MAGIC);
-	if ((what & CONN_TIMEOUT) && f->watches_readers) {
-		fetch_pump(f);
-		return;
-	}
-	if (what & CONN_TIMEOUT) {
-		fetch_fail(f, 504, "origin-timeout",
-		    "The origin did not answer in time.");
-		return;
-	}
-	/* Before writing: an early answer counts more than a failed write. */
-	if (what & CONN_READABLE) {
-		receive(f);
-		if (f->state == FETCH_OVER || f->conn == NULL)
-			return;
-	}
-	if (what & CONN_WRITABLE)
-		send_request(f);
-}
-
-static void
-use_conn(struct fetch *f, struct conn *conn, bool reused)
-{
-	f->conn = conn;
-	f->reused = reused;
-	f->state = FETCH_ASKING;
-	f->bytes_before = conn_bytes_in(conn);
-	f->request_time = worker_now(f->w);
-	stats_add(&f->w->stats, STAT_origin_requests, 1);
-	if (!reused)
-		stats_add(&f->w->stats, STAT_origin_connections, 1);
-	conn_set_handler(conn, on_event, f);
-	expect_progress(f);
-	send_request(f);
-}
-
-static void
-on_connected(
-    void *arg, int err, struct conn *conn, bool reused, const char *why)
-{
-	struct fetch *f = arg;
-	struct bytes text;
-
-	check_magic(f, FETCH_MAGIC);
-	f->wait = NULL;
-	if (err == 0) {
-		use_conn(f, conn, reused);
-		return;
-	}
-	log_debug("no connection for %.*s: %s", BYTES_FMT(f->key), why);
-	text = answer_without_host(&f->arena, why, f->origin.host);
-	if (err == LARDER_REFUSED)
-		fetch_fail(f, 403, "destination-refused", acl_destination_text);
-	else if (err == LARDER_TIMEOUT)
-		fetch_fail(f, 504, "connect-timeout", text.p);
-	else if (err == LARDER_NONAME)
-		fetch_fail(f, 502, "no-such-host", text.p);
-	else if (err == LARDER_TLS)
-		fetch_fail(f, 502, "tls", text.p);
-	else
-		fetch_fail(f, 502, "connect-failed", text.p);
-}
-
-static bool
-allow(void *arg, const union addr *address)
-{
-	struct fetch *f = arg;
-
-	return acl_allows_destination(
-	    f->conf, f->w->proxy, f->site != NULL, address);
-}
-
-/*
- * What must not be sent twice (RFC 9110 9.2.2) should not meet an origin that
- * closes an idle connection at this very moment: nobody could tell whether it
- * took the request. So it goes on one that was in use a moment ago, less than
- * any server waits before it closes, and is open as far as the kernel knows;
- * else on a new one. That costs a round trip now and then, where a new one for
- * each would cost one every time.
- */
-static int64_t
-oldest_idle(const struct fetch *f)
-{
-	if (f->uploads || !http_method_idempotent(f->request.method))
-		return RECENT_MS;
-	return UPSTREAM_ANY;
-}
-
-static bool
-is_good(const struct fetch *f, struct conn **conn)
-{
-	if (oldest_idle(f) == UPSTREAM_ANY || conn_is_alive(*conn))
-		return true;
-	conn_close(conn, false);
-	return false;
-}
-
-static void
-connect_origin(struct fetch *f, bool fresh)
-{
-	struct conn *conn = NULL;
-	int err;
-
-	f->state = FETCH_CONNECTING;
-	do
-		err = upstreams_get(f->w->upstreams, &f->origin,
-		    fresh ? UPSTREAM_NONE : oldest_idle(f), allow, f,
-		    on_connected, f, &conn, &f->wait);
-	while (err == 0 && !is_good(f, &conn));
-	if (err == 0)
-		use_conn(f, conn, true);
-	else if (err != LARDER_AGAIN)
-		fetch_fail(f, 502, "no-memory", "There is no memory left.");
-}
-
 /* ---- moving bytes ----------------------------------------------------- */
 
 static void
@@ -363,8 +174,8 @@ drop_prefix(struct fetch *f, size_t n)
 	f->staged_sent += n - head;
 }
 
-static void
-send_request(struct fetch *f)
+void
+fetch_send(struct fetch *f)
 {
 	for (;;) {
 		struct iovec iov[2];
@@ -392,7 +203,7 @@ send_request(struct fetch *f)
 		}
 		drop_prefix(f, (size_t)n);
 		if (f->upload_begun)
-			expect_progress(f);
+			fetch_expect_progress(f);
 	}
 }
 
@@ -400,7 +211,7 @@ void
 fetch_source_readable(struct fetch *f)
 {
 	if (f->state == FETCH_ASKING || f->state == FETCH_BODY)
-		send_request(f);
+		fetch_send(f);
 }
 
 /* False: wait for more, or f is gone. */
@@ -423,7 +234,7 @@ receive_head(struct fetch *f)
 		if (n == LARDER_AGAIN)
 			return false;
 		if (conn_input(f->conn).n == 0)
-			on_no_answer(f);
+			fetch_no_answer(f);
 		else
 			fetch_fail(f, 502, "bad-answer",
 			    "The origin's answer ended in its head.");
@@ -459,8 +270,8 @@ receive_head(struct fetch *f)
 	return false;
 }
 
-static void
-receive(struct fetch *f)
+void
+fetch_receive(struct fetch *f)
 {
 	if (f->state == FETCH_ASKING)
 		while (receive_head(f))
@@ -521,7 +332,7 @@ wait_for_origin(struct fetch *f)
 
 	if (f->leader != NULL || flight_interested(f->flight) > 0) {
 		f->drip = pace_begin(f->conf->response_timeout);
-		expect_progress(f);
+		fetch_expect_progress(f);
 		return;
 	}
 	left = pace_wait(&f->drip, loop_mono_ms(f->w->loop));
@@ -677,5 +488,5 @@ fetch_run(struct fetch *f)
 	if (f->background)
 		w->background_count++;
 	atomic_fetch_add_explicit(&w->flights, 1, memory_order_relaxed);
-	connect_origin(f, false);
+	fetch_connect(f, false);
 }

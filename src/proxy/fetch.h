@@ -8,9 +8,9 @@
  *                      └── retry ────┘ └── 304 ──> MERGING ───┘
  *                                          (or 200 to HEAD)
  *
- * fetch_start.c makes it, fetch.c has its life and its connection, ask.c writes
- * the request, upload.c sends its body, reply.c makes a result of the head that
- * comes.
+ * fetch_start.c makes it, fetch.c has its life, connect.c its connection, ask.c
+ * writes the request, upload.c sends its body, reply.c makes a result of the
+ * head that comes.
  */
 #ifndef PROXY_FETCH_H
 #define PROXY_FETCH_H
@@ -165,11 +165,26 @@ bool upload_too_slow(struct fetch *f);
 /* fetch.c, for fetch_start.c: connects and asks. */
 void fetch_run(struct fetch *f);
 
+/* connect.c: gets a connection, not a used one if it is to be fresh, and asks.
+ */
+void fetch_connect(struct fetch *f, bool fresh);
+/* The same request without what made it conditional. */
+void fetch_ask_again(struct fetch *f);
+/* The connection ended before any byte of an answer. May free f. */
+void fetch_no_answer(struct fetch *f);
+/* The connection moves bytes, or has to within the time for it. */
+void fetch_expect_progress(struct fetch *f);
+
+/* fetch.c, for connect.c: the connection takes bytes, or has some; it is done
+ * with. */
+void fetch_send(struct fetch *f);
+void fetch_receive(struct fetch *f);
+void fetch_release_conn(struct fetch *f);
+
 /* fetch.c, for reply.c and upload.c. */
 void fetch_pump(struct fetch *f);
 /* Does anybody read it, or is it worth having in the cache all the same? */
 bool fetch_is_wanted(struct fetch *f);
-void fetch_ask_again(struct fetch *f);
 /* Is every byte of the request out? What is staged is not. */
 bool fetch_is_asked(const struct fetch *f);
 /* There is no usable answer: 502 or 504, a token and a sentence. Or, when its
