@@ -56,6 +56,7 @@ take(struct idle *idle)
 
 	idle->conn = NULL;
 	idle->u->idle_count--;
+	idle->u->in_bucket[idle->key.hash % UPSTREAM_BUCKETS]--;
 	list_remove(&idle->in_bucket);
 	list_remove(&idle->in_age);
 	list_prepend(&idle->u->spare, &idle->in_bucket);
@@ -150,6 +151,9 @@ trim_target(struct upstreams *u, const struct upstream_key *key)
 	struct idle *oldest = NULL;
 	unsigned count = 0;
 
+	if (u->in_bucket[key->hash % UPSTREAM_BUCKETS] <
+	    u->options.idle_per_target)
+		return;
 	list_each (node, bucket) {
 		struct idle *idle = container_of(node, struct idle, in_bucket);
 
@@ -208,6 +212,7 @@ upstreams_put(struct upstreams *u, const struct upstream_target *target,
 	list_prepend(&u->bucket[key.hash % UPSTREAM_BUCKETS], &idle->in_bucket);
 	list_append(&u->by_age, &idle->in_age);
 	u->idle_count++;
+	u->in_bucket[key.hash % UPSTREAM_BUCKETS]++;
 	conn_set_handler(conn, on_idle, idle);
 	conn_set_timeout(conn, u->options.idle_ms);
 }

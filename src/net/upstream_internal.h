@@ -24,6 +24,7 @@ struct upstreams {
 	struct tls_context *tls;
 	struct upstream_options options;
 	struct list bucket[UPSTREAM_BUCKETS]; /* idle, the latest first */
+	unsigned in_bucket[UPSTREAM_BUCKETS]; /* how many */
 	struct list by_age;		      /* idle, the oldest first */
 	unsigned idle_count;
 	struct list spare; /* idles without a connection, for reuse */

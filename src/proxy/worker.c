@@ -22,8 +22,9 @@
 #include "proxy/tunnel.h"
 #include "proxy/worker.h"
 
-/* Idle connections kept to one origin, and to all, by one worker. */
-#define IDLE_PER_TARGET 32
+/* Idle connections kept to one origin, and to all, by one worker. As many as
+ * are used at once: what is closed in a burst is opened again in the next. */
+#define IDLE_PER_TARGET 128
 #define IDLE_TOTAL	512
 
 /* Idle clients given up at once when descriptors run out. */
