@@ -42,6 +42,12 @@ block_shared(struct bytes a, struct bytes b)
 {
 	size_t n = a.n < b.n ? a.n : b.n, i = 0;
 
+	for (uint64_t x, y; n - i >= sizeof(x); i += sizeof(x)) {
+		memcpy(&x, a.p + i, sizeof(x));
+		memcpy(&y, b.p + i, sizeof(y));
+		if (x != y)
+			break;
+	}
 	while (i < n && a.p[i] == b.p[i])
 		i++;
 	return i;
@@ -75,34 +81,42 @@ read_entry(struct in *in, size_t n, size_t *shared, struct bytes *rest,
 }
 
 /*
- * Without ever writing a key down: `same` is how much of the key sought the
- * entry before has, and it is less than it. An entry that shares more with its
- * predecessor than that is less, too; one that shares less is greater.
+ * Where an entry's key is beside the one sought, without ever writing it down:
+ * *same is how much of the one sought the entry before has, and that is less
+ * than it. An entry that shares more with its predecessor than that is less,
+ * too; one that shares less is greater.
  */
+static int
+order(size_t shared, struct bytes rest, struct bytes key, size_t *same)
+{
+	size_t more;
+
+	if (shared != *same)
+		return shared > *same ? -1 : 1;
+	more = block_shared(rest, bytes_skip(key, *same));
+	*same += more;
+	if (*same == key.n)
+		return more < rest.n;
+	if (more == rest.n)
+		return -1;
+	return (unsigned char)rest.p[more] < (unsigned char)key.p[*same] ? -1
+									 : 1;
+}
+
 int
 block_find(struct bytes block, struct bytes key, struct bytes *value)
 {
 	struct in in = entries_of(block);
 	size_t n = 0, same = 0, shared;
 	struct bytes rest;
+	int at = -1;
 
-	while (in.p < in.end && read_entry(&in, n, &shared, &rest, value)) {
-		size_t more;
-
+	while (at < 0 && in.p < in.end &&
+	       read_entry(&in, n, &shared, &rest, value)) {
 		n = shared + rest.n;
-		if (shared > same)
-			continue;
-		if (shared < same)
-			return LARDER_ABSENT;
-		more = block_shared(rest, bytes_skip(key, same));
-		same += more;
-		if (same == key.n)
-			return more == rest.n ? 0 : LARDER_ABSENT;
-		if (more < rest.n &&
-		    (unsigned char)rest.p[more] > (unsigned char)key.p[same])
-			return LARDER_ABSENT;
+		at = order(shared, rest, key, &same);
 	}
-	return in.bad ? LARDER_DAMAGED : LARDER_ABSENT;
+	return in.bad ? LARDER_DAMAGED : at == 0 ? 0 : LARDER_ABSENT;
 }
 
 void
@@ -191,13 +205,48 @@ block_seal(struct block_builder *b)
 	return b->n;
 }
 
-static int
-compare(struct bytes a, struct bytes b)
-{
-	size_t n = a.n < b.n ? a.n : b.n;
-	int order = n ? memcmp(a.p, b.p, n) : 0;
+/* An entry, and the key of the one before it. */
+struct place_in {
+	struct in in;
+	const char *at; /* where it begins, or the end */
+	size_t shared;
+	struct bytes rest, value;
+	char key[BLOCK_KEY_MAX];
+	size_t n;
+};
 
-	return order ? order : a.n < b.n ? -1 : a.n > b.n;
+static bool
+look_at_next(struct place_in *p)
+{
+	p->at = p->in.p;
+	return p->in.p < p->in.end &&
+	       read_entry(&p->in, p->n, &p->shared, &p->rest, &p->value);
+}
+
+static void
+pass(struct place_in *p)
+{
+	if (p->rest.n)
+		memcpy(p->key + p->shared, p->rest.p, p->rest.n);
+	p->n = p->shared + p->rest.n;
+}
+
+/* The first entry that is not less than the key; its order, or -1: none is. */
+static int
+seek(struct place_in *p, struct bytes block, struct bytes key)
+{
+	size_t same = 0;
+	int at = -1;
+
+	p->in = entries_of(block);
+	p->n = 0;
+	while (look_at_next(p)) {
+		at = order(p->shared, p->rest, key, &same);
+		if (at >= 0)
+			break;
+		pass(p);
+	}
+	return at;
 }
 
 /* What is before the key stays as it is, byte for byte, and so does what is
@@ -206,43 +255,36 @@ int
 block_edit(struct bytes block, struct bytes key, struct bytes value,
     struct block_edited *out)
 {
-	struct block_cursor c;
+	struct place_in p;
 	struct block_builder b;
-	bool there = false, more;
-	const char *at;
-	size_t before;
+	int at = seek(&p, block, key);
+	bool there = at == 0, more = at >= 0;
+	size_t before =
+	    block.n < BLOCK_EMPTY ? 0 : (size_t)(p.at - block.p) - BLOCK_EMPTY;
 
-	block_begin(&c, block);
 	block_start(&b, out->buf);
-	do {
-		at = c.p;
-		memcpy(b.last, c.key, c.n);
-		b.last_n = c.n;
-		more = block_next(&c);
-	} while (more && compare(bytes_of(c.key, c.n), key) < 0);
-	if (c.bad)
-		return LARDER_DAMAGED;
-	before =
-	    block.n < BLOCK_EMPTY ? 0 : (size_t)(at - block.p) - BLOCK_EMPTY;
-	if (before)
-		memcpy(out->buf + BLOCK_EMPTY, block.p + BLOCK_EMPTY, before);
-	b.n += before;
-	if (more && bytes_eq(bytes_of(c.key, c.n), key)) {
-		there = true;
-		more = block_next(&c);
+	memcpy(b.last, p.key, p.n);
+	b.last_n = p.n;
+	if (there) {
+		pass(&p);
+		more = look_at_next(&p);
 	}
-	if (c.bad)
+	if (p.in.bad)
 		return LARDER_DAMAGED;
 	if (!value.p && !there)
 		return LARDER_ABSENT;
+	if (before)
+		memcpy(out->buf + BLOCK_EMPTY, block.p + BLOCK_EMPTY, before);
+	b.n += before;
 	out->appended = !more && !there && before;
 	out->shared = block_shared(bytes_of(b.last, b.last_n), key);
 	if (value.p)
 		block_add(&b, key, value);
 	if (more) {
-		block_add(&b, bytes_of(c.key, c.n), c.value);
-		memcpy(out->buf + b.n, c.p, (size_t)(c.end - c.p));
-		b.n += (size_t)(c.end - c.p);
+		pass(&p);
+		block_add(&b, bytes_of(p.key, p.n), p.value);
+		memcpy(out->buf + b.n, p.in.p, (size_t)(p.in.end - p.in.p));
+		b.n += (size_t)(p.in.end - p.in.p);
 	}
 	out->n = block_seal(&b);
 	return 0;
