@@ -34,6 +34,9 @@ in_varint(struct in *in)
 {
 	uint64_t v = 0;
 
+	/* Most are of one byte. */
+	if (in->p < in->end && !(*in->p & 0x80) && !in->bad)
+		return (unsigned char)*in->p++;
 	for (unsigned shift = 0; shift < 64 && !in->bad; shift += 7) {
 		uint64_t byte = in_byte(in);
 
