@@ -318,16 +318,17 @@ class Larder:
         return [AccessEntry(line) for line in found]
 
     def disk(self):
-        """Bytes the cache's folder takes on the disk, as du counts."""
-        total = 0
+        """Bytes the cache's folder takes on the disk, as du counts; a file that moves
+        meanwhile is met twice, but counted once."""
+        seen = {}
         for folder, _, files in os.walk(self.cache):
-            total += os.lstat(folder).st_blocks * 512
-            for name in files:
+            for name in (".", *files):
                 try:
-                    total += os.lstat(os.path.join(folder, name)).st_blocks * 512
+                    st = os.lstat(os.path.join(folder, name))
                 except FileNotFoundError:
-                    pass
-        return total
+                    continue
+                seen[st.st_ino] = st.st_blocks * 512
+        return sum(seen.values())
 
     def rss(self):
         """Resident private memory in bytes; mapped files are not counted."""
