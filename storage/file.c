@@ -461,3 +461,24 @@ file_check_block(struct file *file, uint64_t block, uint64_t object, char *buf)
 	file_set_verified(file, block);
 	return 0;
 }
+
+size_t
+file_frame_size(const struct file *file, uint64_t block)
+{
+	return file->offsets[block + 1] - file->offsets[block];
+}
+
+int
+file_check_frame(struct file *file, uint64_t block, uint64_t object, char *buf)
+{
+	size_t n = file_frame_size(file, block);
+	const char *entry =
+	    file->table + object_entry_size(ENCODING_FRAMES) * block;
+	int err = disk_read(file->fd, buf, n, file->offsets[block]);
+
+	if (err)
+		return err;
+	return object_sum(buf, n, object) == object_get64(entry + 4)
+		   ? 0
+		   : LARDER_DAMAGED;
+}

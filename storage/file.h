@@ -94,7 +94,11 @@ void file_set_verified(struct file *file, uint64_t block);
  * it. May block. 0, LARDER_DAMAGED, LARDER_IO. */
 int file_check_block(
     struct file *file, uint64_t block, uint64_t object, char *buf);
-/* What a raw blob's block covers. */
+/* The same for the stored frame of one: into buf, file_frame_size() bytes. */
+int file_check_frame(
+    struct file *file, uint64_t block, uint64_t object, char *buf);
+size_t file_frame_size(const struct file *file, uint64_t block);
+/* What a block covers of the body. */
 uint64_t file_block_size(const struct file *file, uint64_t block);
 
 #endif

@@ -42,6 +42,8 @@ struct store {
 	struct writer writer;
 	struct presser *presser; /* NULL: there is none */
 	struct salvage *salvage;
+	/* Pressed bodies that are asked for often; see press_note(). */
+	_Atomic uint64_t press_hot[PRESS_HOT];
 	/* Bytes that the presser needs free, to give back more. */
 	_Atomic uint64_t press_wants;
 	struct sketch *sketch;

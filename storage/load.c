@@ -238,8 +238,7 @@ static int
 read_frame(struct file *f, uint64_t block, uint64_t id,
     struct frame_coder *coder, struct chunk *to)
 {
-	uint64_t from = f->offsets[block];
-	size_t n = f->offsets[block + 1] - from;
+	size_t n = file_frame_size(f, block);
 	struct chunk *stored;
 	int err;
 
@@ -249,10 +248,7 @@ read_frame(struct file *f, uint64_t block, uint64_t id,
 	stored = chunk_new(n);
 	if (!stored)
 		return LARDER_NOMEM;
-	err = disk_read(f->fd, stored->data, n, from);
-	if (!err && object_sum(stored->data, n, id) !=
-			object_get64(f->table + 12 * block + 4))
-		err = LARDER_DAMAGED;
+	err = file_check_frame(f, block, id, stored->data);
 	if (!err)
 		err = frame_unpress(coder, to->data, file_block_size(f, block),
 		    stored->data, n);
@@ -297,6 +293,8 @@ run_block(struct load_job *j, struct frame_coder *coder)
 		err = warm_up(j, to);
 	if (err == LARDER_DAMAGED)
 		store_drop_damaged(b->store, b->hash, b->object);
+	if (!err && frames)
+		press_note(b->store, b->hash, j->file->id);
 	pthread_mutex_lock(&b->lock);
 	if (err)
 		b->broken = err;

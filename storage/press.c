@@ -7,6 +7,11 @@
  *   find ──> sample ──> reserve ──> frames ──> durable, in tmp/ ──> publish
  *    └ later   └ never    └ later    └ never, or dropped     └ gone: dropped
  *
+ * One of these that is asked for often again goes the same way back, without a
+ * sample, where there is much room:
+ *
+ *   press_note() ──> room for all ──> raw ──> durable, in tmp/ ──> publish
+ *
  * publish() changes the object as any other change does: the writer commits
  * its new place, and with it the old file is condemned. So a crash leaves one
  * of the two files in tmp/, named or not, as with every other file.
@@ -35,6 +40,9 @@
 /* More uses than that, the first one counted, and it stays raw: it goes out by
  * sendfile(). */
 #define USES	   4u
+/* As many uses, and it is raw again: twice as many, or it would go back and
+ * forth. */
+#define USES_HOT   (2 * USES + 2)
 /* Where others must go for every byte that it takes, only what is asked for
  * all the time does, and what rests does not rest for long. */
 #define USES_FULL  (SKETCH_TOP - 2)
@@ -188,7 +196,8 @@ reserve(struct presser *p, struct press_task *t)
 	struct store *store = p->store;
 	int err = squeeze_reserve(store, t, t->expected);
 
-	if (t->expected > store->budget.size / 64)
+	if (t->encoding == ENCODING_RAW ||
+	    t->expected > store->budget.size / 64)
 		return err;
 	for (unsigned i = 0; err == LARDER_NOSPACE && i < ROOM_TRIES; i++) {
 		atomic_store(&store->press_wants, 2 * t->expected);
@@ -208,8 +217,7 @@ begin(struct presser *p, struct press_task *t)
 	uint64_t id;
 	int err;
 
-	t->table =
-	    malloc(t->from->blocks * object_entry_size(ENCODING_FRAMES) + 1);
+	t->table = malloc(t->from->blocks * object_entry_size(t->encoding) + 1);
 	if (!t->table)
 		return LARDER_NOMEM;
 	err = reserve(p, t);
@@ -237,25 +245,44 @@ clear(struct presser *p, struct press_task *t)
 static void
 press_one(struct presser *p, struct press_task *t)
 {
-	struct store *store = p->store;
-	const struct place *body = &t->object->info.body;
+	uint64_t id = t->from->id;
 
-	t->err = file_open(&store->files, body, t->object->info.id, &t->from);
 	/* Who reads it now has an open file, and may come again. */
-	if (!t->err && !file_shared(&store->files, t->from)) {
-		squeeze_sample(p->squeezer, t);
-		if (!t->err && !t->gains)
-			mark(p, body->container);
-		if (!t->err && t->gains) {
-			t->err = begin(p, t);
-			if (!t->err)
-				squeeze_press(p->squeezer, t);
-			if (!t->err && !t->gains)
-				mark(p, body->container);
-			if (!t->err && t->gains)
-				publish(p, t);
-		}
-	}
+	if (file_shared(&p->store->files, t->from))
+		return;
+	squeeze_sample(p->squeezer, t);
+	if (!t->err && t->gains)
+		t->err = begin(p, t);
+	if (!t->err && t->gains)
+		squeeze_press(p->squeezer, t);
+	if (!t->err && t->gains)
+		publish(p, t);
+	else if (!t->err)
+		mark(p, id);
+}
+
+static void
+undo_one(struct presser *p, struct press_task *t)
+{
+	t->expected = t->from->raw;
+	t->err = begin(p, t);
+	if (!t->err)
+		squeeze_undo(p->squeezer, t);
+	if (!t->err)
+		publish(p, t);
+}
+
+static void
+work_on(struct presser *p, struct press_task *t)
+{
+	struct store *store = p->store;
+
+	t->err = file_open(
+	    &store->files, &t->object->info.body, t->object->info.id, &t->from);
+	if (!t->err && t->encoding == ENCODING_FRAMES)
+		press_one(p, t);
+	else if (!t->err)
+		undo_one(p, t);
 	if (t->err == LARDER_DAMAGED)
 		store_drop_damaged(store, t->hash, t->object);
 	clear(p, t);
@@ -289,9 +316,24 @@ rests(struct presser *p, struct hash hash, const struct object_info *info)
 		   (full ? USES_FULL : USES);
 }
 
+/* Worth its place raw, though somebody decided otherwise; and nothing need go
+ * for it. */
+static bool
+is_hot(struct presser *p, struct hash hash, const struct object_info *info)
+{
+	const struct budget *b = &p->store->budget;
+
+	return info->body.encoding == ENCODING_FRAMES &&
+	       sketch_count(p->store->sketch, hash.lo) >= USES_HOT &&
+	       budget_usable(b) / 2 > budget_margin(b) + info->body.raw / 2;
+}
+
+typedef bool choose_fn(
+    struct presser *p, struct hash hash, const struct object_info *info);
+
 static bool
 take(struct presser *p, struct catalog_reader *r, struct bytes key, uint64_t id,
-    struct press_task *t)
+    choose_fn *choose, struct press_task *t)
 {
 	struct hash hash = store_hash(p->store, key);
 	struct object_value value;
@@ -304,9 +346,12 @@ take(struct presser *p, struct catalog_reader *r, struct bytes key, uint64_t id,
 		const struct object_info *info = &value.infos[i];
 
 		if (info->body.kind != PLACE_BLOB ||
-		    info->body.container != id || !rests(p, hash, info))
+		    info->body.container != id || !choose(p, hash, info))
 			continue;
 		*t = (struct press_task){.hash = hash};
+		t->encoding = info->body.encoding == ENCODING_RAW
+				  ? ENCODING_FRAMES
+				  : ENCODING_RAW;
 		t->object = object_new(value.key, info);
 		return t->object != NULL;
 	}
@@ -316,19 +361,42 @@ take(struct presser *p, struct catalog_reader *r, struct bytes key, uint64_t id,
 /* A blob's file is of one object: one batch says whose. */
 static bool
 take_from(struct presser *p, struct catalog_reader *r, uint64_t id,
-    struct press_task *t)
+    choose_fn *choose, struct press_task *t)
 {
 	struct catalog_walk walk = {.count = 0};
 	bool taken = false;
 
 	if (catalog_members(r, id, &walk) == 0)
 		for (unsigned i = 0; i < walk.count && !taken; i++)
-			taken = take(p, r, walk.keys[i], id, t);
+			taken = take(p, r, walk.keys[i], id, choose, t);
 	catalog_walk_release(&walk);
 	return taken;
 }
 
 enum found { FOUND, NOT_HERE, WALKED };
+
+void
+press_note(struct store *store, struct hash hash, uint64_t id)
+{
+	_Atomic uint64_t *slot = &store->press_hot[id % PRESS_HOT];
+
+	/* Two that share a place: the later one. Who is lost comes again. */
+	if (sketch_count(store->sketch, hash.lo) >= USES_HOT &&
+	    atomic_load_explicit(slot, memory_order_relaxed) != id)
+		atomic_store_explicit(slot, id, memory_order_relaxed);
+}
+
+static bool
+find_hot(struct presser *p, struct catalog_reader *r, struct press_task *t)
+{
+	for (unsigned i = 0; i < PRESS_HOT; i++) {
+		uint64_t id = atomic_exchange(&p->store->press_hot[i], 0);
+
+		if (id && take_from(p, r, id, is_hot, t))
+			return true;
+	}
+	return false;
+}
 
 /* FOUND: in *t; NOT_HERE: go on; WALKED: that was the last one. */
 static enum found
@@ -348,7 +416,7 @@ find(struct presser *p, struct catalog_reader *r, struct press_task *t)
 			mark(p, id);
 			continue;
 		}
-		if (take_from(p, r, id, t))
+		if (take_from(p, r, id, rests, t))
 			return FOUND;
 	}
 	return NOT_HERE;
@@ -367,11 +435,12 @@ run(void *arg)
 		enum found found = WALKED;
 
 		if (store_borrow(p->store, &r) == 0) {
-			found = find(p, r, &task);
+			found =
+			    find_hot(p, r, &task) ? FOUND : find(p, r, &task);
 			store_return(p->store, &r);
 		}
 		if (found == FOUND) {
-			press_one(p, &task);
+			work_on(p, &task);
 		} else if (found == NOT_HERE) {
 			wait_ms(p, PAUSE_MS);
 		} else {

@@ -1,5 +1,6 @@
 /*
- * The presser: compresses large bodies once they rest. See press.c.
+ * The presser: compresses large bodies once they rest, and lays those out raw
+ * again that are asked for often. See press.c.
  */
 #ifndef STORAGE_PRESS_H
 #define STORAGE_PRESS_H
@@ -7,6 +8,8 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "catalog.h"
 
 struct file;
 struct object_trailer;
@@ -29,6 +32,12 @@ struct pressed *pressed_ref(struct pressed *pressed);
 void pressed_unref(struct pressed **pressed);
 
 struct presser;
+
+/* How many bodies wait at most to be looked at again. */
+#define PRESS_HOT 16u
+
+/* A frame of the file of that id was decoded for a reader. Never blocks. */
+void press_note(struct store *store, struct hash hash, uint64_t id);
 
 /* after: seconds that a body rests before. 0 or LARDER_NOMEM. */
 int press_start(struct store *store, unsigned after);

@@ -77,11 +77,11 @@ sample(struct squeezer *q, struct press_task *t)
 		      STEP / 4;
 }
 
-/* What a file of so many bytes of frames takes; see spill.c. */
+/* What a file of so many bytes takes; see spill.c. */
 static uint64_t
 need(const struct press_task *t, uint64_t stored)
 {
-	uint64_t table = t->from->blocks * object_entry_size(ENCODING_FRAMES);
+	uint64_t table = t->from->blocks * object_entry_size(t->encoding);
 
 	return disk_round(stored + table + OBJECT_TRAILER + stored / 1024) +
 	       DISK_BLOCK;
@@ -136,7 +136,7 @@ static int
 seal(struct store *store, struct press_task *t)
 {
 	struct object_trailer *trailer = &t->trailer;
-	size_t n = trailer->blocks * object_entry_size(ENCODING_FRAMES);
+	size_t n = trailer->blocks * object_entry_size(t->encoding);
 	char end[OBJECT_TRAILER];
 	struct iovec iov[2] = {{t->table, n}, {end, sizeof(end)}};
 	uint64_t size, allocated;
@@ -157,29 +157,69 @@ seal(struct store *store, struct press_task *t)
 	else
 		budget_force(&store->budget, allocated - t->reserved);
 	t->reserved = allocated;
-	t->place = (struct place){PLACE_BLOB, ENCODING_FRAMES, t->to->id, 0, 0,
+	t->place = (struct place){PLACE_BLOB, t->encoding, t->to->id, 0, 0,
 	    trailer->stored, trailer->raw, object_get64(end + 56)};
 	return 0;
 }
 
+static int
+undo_block(struct squeezer *q, struct press_task *t, uint64_t block)
+{
+	struct object_trailer *trailer = &t->trailer;
+	struct file *f = t->from;
+	uint64_t size = file_block_size(f, block), id = trailer->id;
+	size_t n = file_frame_size(f, block);
+	struct iovec iov = {q->raw, size};
+	int err = n <= frame_bound(OBJECT_BLOCK_BIG) ? 0 : LARDER_DAMAGED;
+
+	if (!err)
+		err = file_check_frame(f, block, id, q->pressed);
+	if (!err)
+		err = frame_unpress(&q->coder, q->raw, size, q->pressed, n);
+	if (err)
+		return err;
+	object_put64(t->table + block * object_entry_size(ENCODING_RAW),
+	    object_sum(q->raw, size, id));
+	err = disk_write(t->to->fd, &iov, 1, trailer->stored);
+	trailer->stored += size;
+	return err;
+}
+
+/* All blocks, one by one. */
 static void
-press(struct squeezer *q, struct press_task *t)
+each_block(struct squeezer *q, struct press_task *t,
+    int (*one)(struct squeezer *q, struct press_task *t, uint64_t block))
 {
 	struct file *f = t->from;
 
-	t->trailer = (struct object_trailer){ENCODING_FRAMES, f->block,
-	    t->object->info.id, f->raw, 0, f->blocks, 0};
+	t->trailer = (struct object_trailer){
+	    t->encoding, f->block, t->object->info.id, f->raw, 0, f->blocks, 0};
 	for (uint64_t i = 0; i < f->blocks && !t->err; i++) {
 		if (!breathe(q)) {
 			t->err = LARDER_CLOSED;
 			return;
 		}
-		t->err = press_block(q, t, i);
+		t->err = one(q, t, i);
 		if (i % 32 == 31)
 			disk_sync_start(t->to->fd, 0, t->trailer.stored);
 	}
-	t->gains = frame_worth(t->trailer.stored, f->raw);
+}
+
+static void
+press(struct squeezer *q, struct press_task *t)
+{
+	each_block(q, t, press_block);
+	t->gains = frame_worth(t->trailer.stored, t->from->raw);
 	if (!t->err && t->gains)
+		t->err = seal(q->store, t);
+}
+
+static void
+undo(struct squeezer *q, struct press_task *t)
+{
+	each_block(q, t, undo_block);
+	t->gains = true;
+	if (!t->err)
 		t->err = seal(q->store, t);
 }
 
@@ -228,6 +268,12 @@ void
 squeeze_press(struct squeezer *q, struct press_task *t)
 {
 	at_idle(q, press, t);
+}
+
+void
+squeeze_undo(struct squeezer *q, struct press_task *t)
+{
+	at_idle(q, undo, t);
 }
 
 /* ---- life ---------------------------------------------------------------- */

@@ -166,6 +166,83 @@ test_not_yet(void **state)
 	fixture_free(f);
 }
 
+static void
+read_often(struct fixture *f, const char *key, uint64_t seed, uint64_t size)
+{
+	struct store_found found;
+	struct blob *blob;
+	uint64_t got;
+
+	arena_reset(&f->arena);
+	assert_int_equal(
+	    store_find(f->view, bytes_str(key), &f->arena, &found), 0);
+	for (unsigned i = 0; i < 12; i++)
+		store_touch(f->view, &found.records[0]);
+	assert_int_equal(store_open_blob(f->view, &found.records[0], &blob), 0);
+	assert_int_equal(read_blob(f, f->view, blob, seed, 0, size, &got), 0);
+	assert_int_equal(got, size);
+	blob_unref(&blob);
+}
+
+/* What turns hot again is raw again, where there is room for it. */
+static void
+test_hot_again(void **state)
+{
+	struct fixture *f = resting(64 * MIB);
+	uint64_t size = 5 * MIB + 4711;
+	struct store_stats stats;
+	int i;
+
+	(void)state;
+	put(f, "text", "", 1 | TEXT, size, true);
+	put(f, "rests", "", 2 | TEXT, size, true);
+	put(f, "huge", "", 3 | TEXT, 40 * MIB, true);
+	store_flush(f->store);
+	wait_pressed(f, "text");
+	wait_pressed(f, "rests");
+	wait_pressed(f, "huge");
+	read_often(f, "text", 1 | TEXT, size);
+	read_often(f, "huge", 3 | TEXT, 40 * MIB);
+	for (i = 0; i < 20000 && !lies_as(f, "text", "raw"); i++)
+		poll(NULL, 0, 1);
+	assert_true(lies_as(f, "text", "raw"));
+	store_flush(f->store);
+	for (unsigned round = 0; round < 2; round++) {
+		check_ranges(f, "text", 1 | TEXT, size);
+		assert_true(lies_as(f, "rests", "zstd frames"));
+		store_stats(f->store, &stats);
+		assert_true(stats.disk_used >= du(f->path));
+		assert_int_equal(stats.damaged, 0);
+		fixture_reopen(f);
+	}
+	/* And cool again, it is pressed again. */
+	fixture_shut(f);
+	forget_uses(f);
+	fixture_open(f);
+	wait_pressed(f, "text");
+	check_ranges(f, "text", 1 | TEXT, size);
+	fixture_free(f);
+}
+
+/* Where something would have to go for it, it stays. */
+static void
+test_hot_without_room(void **state)
+{
+	struct fixture *f = resting(48 * MIB);
+
+	(void)state;
+	put(f, "huge", "", 3 | TEXT, 40 * MIB, true);
+	store_flush(f->store);
+	wait_pressed(f, "huge");
+	put(f, "noise", "", 4, 16 * MIB, true);
+	store_flush(f->store);
+	read_often(f, "huge", 3 | TEXT, 40 * MIB);
+	poll(NULL, 0, 500);
+	assert_true(lies_as(f, "huge", "zstd frames"));
+	assert_int_equal(get(f, "noise", "", 4, 16 * MIB), 0);
+	fixture_free(f);
+}
+
 /* Who reads the raw file reads on, and its bytes are back when it is done. */
 static void
 test_reader_goes_on(void **state)
@@ -736,6 +813,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_gains),
 	    cmocka_unit_test(test_not_yet),
+	    cmocka_unit_test(test_hot_again),
+	    cmocka_unit_test(test_hot_without_room),
 	    cmocka_unit_test(test_reader_goes_on),
 	    cmocka_unit_test(test_crowd),
 	    cmocka_unit_test(test_memory),
