@@ -13,7 +13,7 @@ from machine import GiB, LOAD_CORE, MiB, PEER_CORE, Connection, Process, free_po
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LARDERD = os.path.abspath(os.environ.get("LARDERD", ROOT / "build/larderd"))
 LARDERCTL = os.path.abspath(os.environ.get("LARDERCTL", ROOT / "build/larderctl"))
-TOOLS = pathlib.Path(os.environ.get("BENCH_TOOLS", ROOT / "build/gcc/tests/bench"))
+TOOLS = pathlib.Path(os.environ.get("BENCH_TOOLS", ROOT / "build/gcc/tests/bench")).absolute()
 OBJECTS = 1000
 BIG = 64 * MiB
 
