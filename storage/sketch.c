@@ -133,6 +133,15 @@ age(struct sketch *s)
 }
 
 void
+sketch_prefetch(const struct sketch *s, uint64_t hash)
+{
+	unsigned shift;
+
+	/* All of a key's counters are in one line. */
+	__builtin_prefetch(counter(s, mix(hash), 0, &shift));
+}
+
+void
 sketch_add(struct sketch *s, uint64_t hash)
 {
 	uint64_t mixed = mix(hash);

@@ -26,6 +26,8 @@ void sketch_free(struct sketch *s);
  * longer it has to be remembered. */
 void sketch_remember(struct sketch *s, uint64_t objects);
 
+/* It will be added soon: what that touches is far away. */
+void sketch_prefetch(const struct sketch *s, uint64_t hash);
 void sketch_add(struct sketch *s, uint64_t hash);
 unsigned sketch_count(const struct sketch *s, uint64_t hash);
 

@@ -136,8 +136,12 @@ store_find(struct store_view *v, struct bytes key, struct arena *arena,
 	struct hash hash = store_hash(v->store, key);
 	struct object_value value;
 	struct bytes bytes;
-	int err = memory_find(v->store, hash, key, arena, out);
+	int err;
 
+	/* A hit counts it at the end, when this has come. */
+	sketch_prefetch(v->store->sketch, hash.lo);
+	used_prefetch(&v->store->used, hash);
+	err = memory_find(v->store, hash, key, arena, out);
 	if (err != LARDER_AGAIN)
 		return err;
 	err = catalog_get(v->reader, hash, key, &bytes);

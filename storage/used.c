@@ -86,6 +86,13 @@ day_of(int64_t seconds)
 }
 
 void
+used_prefetch(const struct used *u, struct hash hash)
+{
+	for (unsigned i = 0; i < CELLS_KEY; i++)
+		__builtin_prefetch(cell(u, hash, i));
+}
+
+void
 used_touch(struct used *u, struct hash hash)
 {
 	uint8_t mark = atomic_load_explicit(&u->mark, memory_order_relaxed);

@@ -33,7 +33,8 @@ struct used {
 int used_open(struct used *u, int dir, struct budget *budget, int64_t now);
 void used_release(struct used *u);
 
-/* Any thread; no wait, no system call. */
+/* Any thread; no wait, no system call. The first says that the second comes. */
+void used_prefetch(const struct used *u, struct hash hash);
 void used_touch(struct used *u, struct hash hash);
 /* It has not been used later than that. stored_at counts as a use. */
 int64_t used_last(const struct used *u, struct hash hash, int64_t stored_at);
