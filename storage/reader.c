@@ -117,6 +117,30 @@ blob_reader_head(struct blob_reader *r, struct bytes *out)
 	return 0;
 }
 
+static bool
+is_checked(const struct blob *b, uint64_t block)
+{
+	return !b->file->table || file_verified(b->file, block);
+}
+
+/* n bytes can be sent as they are: so can those of the blocks behind them, as
+ * long as that holds. Fewer, longer calls. */
+static uint64_t
+with_next(
+    const struct blob *b, uint64_t pos, uint64_t n, uint64_t max, uint32_t size)
+{
+	uint64_t end = b->written - pos < max ? b->written : pos + max;
+
+	while (pos + n < end && is_checked(b, (pos + n) / size)) {
+		uint64_t more = end - pos - n < size ? end - pos - n : size;
+
+		if (!disk_is_warm(b->file->fd, pos + n + more - 1, 1))
+			break;
+		n += more;
+	}
+	return n;
+}
+
 /* In the file: checked, and in the page cache, or a thread sees to it. */
 static int
 peek_file(
@@ -125,7 +149,6 @@ peek_file(
 	uint32_t size = b->file->table ? b->file->block : b->block;
 	uint64_t block = r->pos / size, left = size - r->pos % size;
 	struct chunk *frame = r->held;
-	bool checked;
 
 	if (left > b->written - r->pos)
 		left = b->written - r->pos;
@@ -136,12 +159,14 @@ peek_file(
 		out->mem = frame->data + r->pos % size;
 		return 0;
 	}
-	checked = !b->file->table || file_verified(b->file, block);
 	/* Read in for this reader, and cold again: memory is short, and going
 	 * round again would not help. */
-	if (!checked || (r->given != block + 1 &&
-			    !disk_is_warm(b->file->fd, r->pos, out->n)))
+	if (!is_checked(b, block) ||
+	    (r->given != block + 1 &&
+		!disk_is_warm(b->file->fd, r->pos, out->n)))
 		return load_block(r, block);
+	if (out->n < max && r->given != block + 1)
+		out->n = with_next(b, r->pos, out->n, max, size);
 	out->mem = NULL;
 	out->fd = b->file->fd;
 	out->offset = (int64_t)r->pos;
