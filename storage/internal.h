@@ -11,6 +11,7 @@
 #include "memory.h"
 #include "pool.h"
 #include "press.h"
+#include "resting.h"
 #include "salvage.h"
 #include "sketch.h"
 #include "used.h"
@@ -42,8 +43,8 @@ struct store {
 	struct writer writer;
 	struct presser *presser; /* NULL: there is none */
 	struct salvage *salvage;
-	/* Pressed bodies that are asked for often; see press_note(). */
-	_Atomic uint64_t press_hot[PRESS_HOT];
+	/* Pressed bodies that are asked for often; see resting_note(). */
+	_Atomic uint64_t hot[RESTING_HOT];
 	/* Bytes that the presser needs free, to give back more. */
 	_Atomic uint64_t press_wants;
 	struct sketch *sketch;

@@ -294,7 +294,7 @@ run_block(struct load_job *j, struct frame_coder *coder)
 	if (err == LARDER_DAMAGED)
 		store_drop_damaged(b->store, b->hash, b->object);
 	if (!err && frames)
-		press_note(b->store, b->hash, j->file->id);
+		resting_note(b->store, b->hash, j->file->id);
 	pthread_mutex_lock(&b->lock);
 	if (err)
 		b->broken = err;

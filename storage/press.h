@@ -9,8 +9,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "catalog.h"
-
 struct file;
 struct object_trailer;
 struct store;
@@ -32,12 +30,6 @@ struct pressed *pressed_ref(struct pressed *pressed);
 void pressed_unref(struct pressed **pressed);
 
 struct presser;
-
-/* How many bodies wait at most to be looked at again. */
-#define PRESS_HOT 16u
-
-/* A frame of the file of that id was decoded for a reader. Never blocks. */
-void press_note(struct store *store, struct hash hash, uint64_t id);
 
 /* after: seconds that a body rests before. 0 or LARDER_NOMEM. */
 int press_start(struct store *store, unsigned after);
