@@ -6,6 +6,7 @@
  *   larder.store   superblock, twice: "larder store, format N\n", secret, sum
  *   lock           held by the process that uses it
  *   sketch         what was asked for how often, see sketch.c; may be missing
+ *   used           when what was used last, see used.c; may be missing
  *   catalog.mdb    LMDB, see catalog.c, tree.c, block.c
  *   catalog.new    its copy, until that takes its place
  *   catalog.damaged  one that was set aside: larder needs it no more

@@ -8,7 +8,7 @@ import tempfile
 
 import pytest
 
-from harness.daemon import LARDERD, Larder, free_port, wait_for
+from harness.daemon import LARDERD, ROOT as REPOSITORY, Larder, free_port, wait_for
 from harness.origin import Reply, pattern
 
 FRESH = {"Cache-Control": "max-age=600"}
@@ -259,3 +259,18 @@ def test_first_start_makes_the_folder(make):
     larder = make()
     assert larder.cache.is_dir()
     assert larder.cache.stat().st_mode & 0o007 == 0, "others may not look in"
+
+
+def test_all_of_it_goes_when_the_package_is_purged(make, origin, path):
+    """What postrm takes away is what larder has put there."""
+    larder = make()
+    for size in (1000, 500_000):
+        larder.get(origin.on(f"{path}/{size}", Reply(pattern(size), fields=FRESH)))
+    larder.ctl("gc", check=0)
+    assert larder.stop() == 0
+    (larder.cache / "keep").write_text("not larder's")
+    script = (REPOSITORY / "packaging/debian/larder.postrm").read_text()
+    function = script[script.index("remove_cache() {"):script.index("\n}\n") + 3]
+    subprocess.run(["sh", "-ec", f'{function}\nremove_cache "$1"', "sh", larder.cache],
+                   check=True, stdin=subprocess.DEVNULL)
+    assert os.listdir(larder.cache) == ["keep"]
