@@ -221,9 +221,9 @@ def decoder_calls(run, fields):
 
 
 # -- large hits --------------------------------------------------------------------
-def per_gb(run, server, path, clients=4):
+def per_gb(run, server, path, clients=4, rounds=16):
     asked, before = run.origin.count(), server.cpu()
-    done = load.fan(server.port, path, clients, 4)
+    done = load.fan(server.port, path, clients, rounds)
     cpu = server.cpu() - before
     if run.origin.count() != asked:
         raise NoHit(f"{path} was no hit")
@@ -276,7 +276,7 @@ def large_pressed(options):
         quiet = load.wrk(run.root, server.port, load.script(load.RANDOM), 5, connections=8)
         busy = load.Wrk(run.root, server.port, load.script(load.RANDOM), 5, connections=8)
         with Peak(server.pss) as memory:
-            one = per_gb(run, server, "/text/1", clients=2)
+            one = per_gb(run, server, "/text/1", clients=2, rounds=4)
         beside = busy.result()
         result.row("larder", **one)
         file = run.root / "text"
