@@ -41,8 +41,8 @@ class Result:
             self.ask(text, ratio <= most, f"{ratio:.2f} of {peer}'s")
 
 
-class NoHit(Exception):
-    """A peer did not keep what is measured."""
+class Unfit(Exception):
+    """A peer did not keep what is measured, or not answer."""
 
 
 class Run:
@@ -99,7 +99,7 @@ class Run:
             for server in [s for s in servers if s.name in results]:
                 try:
                     figures = one(server, turn)
-                except NoHit as e:
+                except Unfit as e:
                     if server.name == "larder":
                         raise SystemExit(f"larder: {e}") from None
                     self.say(f"{server.name}: {e}: left out")
@@ -117,8 +117,12 @@ class Run:
         done = load.wrk(self.root, server.port, lua, seconds, **kw)
         time.sleep(0.5)
         cpu = server.cpu() - before
-        if done["errors"]:
-            raise SystemExit(f"{server.name}: {done['errors']} errors under load")
+        # Of a peer some may be; they are said.
+        if done["errors"] and server.name != "larder" and \
+                done["errors"] * 100 < done["requests"]:
+            self.say(f"{server.name}: {done['errors']} errors in {done['requests']} requests")
+        elif done["errors"]:
+            raise Unfit(f"{done['errors']} errors under load")
         return {**done, "cpu": cpu, "cpu/1000": load.per_thousand(cpu, done["requests"]),
                 "req/s": done["requests"] / done["seconds"],
                 "origin": self.origin.count() - asked}
@@ -128,7 +132,7 @@ class Run:
         # The page of the count is not a peer's; a thousandth may be, where a
         # peer looks at what it has now and then.
         if server.name != "limit" and one["origin"] * 1000 > one["requests"]:
-            raise NoHit(f"{one['origin']} were no hits")
+            raise Unfit(f"{one['origin']} were no hits")
         return {k: one[k] for k in ("cpu/1000", "req/s", "p50", "p99")}
 
 
@@ -226,7 +230,7 @@ def per_gb(run, server, path, clients=4, rounds=16):
     done = load.fan(server.port, path, clients, rounds)
     cpu = server.cpu() - before
     if run.origin.count() != asked:
-        raise NoHit(f"{path} was no hit")
+        raise Unfit(f"{path} was no hit")
     total = sum(size for _, _, size in done)
     return {"cpu/GB": cpu / (total / 1e9), "GB/s": total / 1e9 / (max(
         last for _, last, _ in done) / 1e3)}
