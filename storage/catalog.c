@@ -48,7 +48,9 @@
 #include "larder/check.h"
 #include "pages.h"
 
-#define READERS 1024u
+#define READERS	  1024u
+/* Bytes of the map; no store makes do with less. */
+#define MAP_LEAST (1u << 30)
 
 int
 catalog_error(int rc)
@@ -112,14 +114,15 @@ on_assert(MDB_env *env, const char *message)
 	fence_trip();
 }
 
-int
-env_open(struct env **out, const char *path, uint64_t map)
+/* 0 or LMDB's error. */
+static int
+open_with(struct env **out, const char *path, size_t map)
 {
 	struct env *e = calloc(1, sizeof(*e));
 	int rc, dead;
 
 	if (!e)
-		return LARDER_NOMEM;
+		return ENOMEM;
 	e->refs = 1;
 	rc = mdb_env_create(&e->env);
 	if (!rc)
@@ -131,7 +134,7 @@ env_open(struct env **out, const char *path, uint64_t map)
 	if (!rc)
 		rc = mdb_env_set_maxreaders(e->env, READERS);
 	if (!rc)
-		rc = mdb_env_set_mapsize(e->env, map / 4096 * 4096);
+		rc = mdb_env_set_mapsize(e->env, map);
 	/* No read-ahead: look-ups are random, and what it would read in
 	 * pushes bodies out of the page cache. */
 	if (!rc)
@@ -145,6 +148,20 @@ env_open(struct env **out, const char *path, uint64_t map)
 	*out = e;
 	if (rc)
 		env_unref(out);
+	return rc;
+}
+
+int
+env_open(struct env **out, const char *path, uint64_t map)
+{
+	int rc;
+
+	map = map < SIZE_MAX / 2 ? map : SIZE_MAX / 2;
+	/* Addresses cost nothing, but there may be a limit on them: of the
+	 * processor, of the process, of a tool that it runs under. */
+	while ((rc = open_with(out, path, map / 4096 * 4096)) != 0 &&
+	       (rc == EINVAL || rc == ENOMEM) && map > MAP_LEAST)
+		map /= 2;
 	return catalog_error(rc);
 }
 

@@ -117,6 +117,8 @@ class Run:
         done = load.wrk(self.root, server.port, lua, seconds, **kw)
         time.sleep(0.5)
         cpu = server.cpu() - before
+        if not done["requests"]:
+            raise Unfit("no answers")
         # Of a peer some may be; they are said.
         if done["errors"] and server.name != "larder" and \
                 done["errors"] * 100 < done["requests"]:

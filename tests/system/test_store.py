@@ -8,7 +8,7 @@ import tempfile
 
 import pytest
 
-from harness.daemon import LARDERD, ROOT as REPOSITORY, Larder, free_port, wait_for
+from harness.daemon import LARDERD, ROOT as REPOSITORY, Larder, free_port, sanitized, wait_for
 from harness.origin import Reply, pattern
 
 FRESH = {"Cache-Control": "max-age=600"}
@@ -274,3 +274,17 @@ def test_all_of_it_goes_when_the_package_is_purged(make, origin, path):
     subprocess.run(["sh", "-ec", f'{function}\nremove_cache "$1"', "sh", larder.cache],
                    check=True, stdin=subprocess.DEVNULL)
     assert os.listdir(larder.cache) == ["keep"]
+
+
+@pytest.mark.skipif(sanitized(), reason="a sanitizer needs all addresses there are")
+def test_few_addresses(make, origin, path):
+    """As under a container's limit, or on a small processor."""
+    larder = make(start=False)
+    script = larder.folder / "limited"
+    script.write_text(f'#!/bin/sh\nulimit -v {24 << 20}\nexec {larder.binary} "$@"\n')
+    script.chmod(0o755)
+    larder.binary = script
+    larder.start()
+    url = origin.on(path, Reply("x", fields=FRESH))
+    larder.get(url)
+    assert larder.get(url).hit
