@@ -164,7 +164,7 @@ choose_coding(struct exchange *x)
 	if (is_recoded(x) && x->head.method != HTTP_HEAD &&
 	    !is_not_modified(x) &&
 	    recode_new(x->w, c->from, c->to, x->conf->cache_max_object,
-		&x->recode) < 0) {
+		x->stored_id, &x->recode) < 0) {
 		if (c->needed)
 			return false;
 		c->to = c->from;
@@ -172,7 +172,8 @@ choose_coding(struct exchange *x)
 	if (cache_coding_form(x->form, c, &x->arena, &x->form) < 0)
 		return false;
 	if (is_recoded(x))
-		x->length = STORE_UNKNOWN;
+		x->length = x->recode != NULL ? recode_length(x->recode)
+					      : STORE_UNKNOWN;
 	return true;
 }
 

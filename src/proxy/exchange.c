@@ -160,6 +160,7 @@ exchange_forget_answer(struct exchange *x)
 		fetch_leader_left(x->fetch);
 	recode_free(&x->recode);
 	x->recoded = 0;
+	x->stored_id = 0;
 	source_close(&x->source);
 	flight_leave(&x->waiter);
 	/* But for an interim head of which a part is out. */
@@ -220,6 +221,7 @@ open_step(struct exchange *x)
 	x->status = s->meta.status;
 	x->length = s->body_size;
 	x->from_store = true;
+	x->stored_id = x->found.records[x->decision.chosen].id;
 	/* RFC 9211 2.2: one that stands in for an answer was forwarded. */
 	x->note_status.hit = !x->stale_stands_in;
 	if (x->note_status.hit)

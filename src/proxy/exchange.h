@@ -103,6 +103,7 @@ struct exchange {
 	const struct cache_meta *meta;
 	struct cache_meta meta_copy;
 	struct source source; /* of the body */
+	uint64_t stored_id;   /* whose whole body that is; or 0 */
 	struct cache_coding coding;
 	struct recode *recode; /* behind source; NULL: it goes as it is */
 	uint64_t length;       /* of the whole body, or STORE_UNKNOWN */

@@ -1,5 +1,6 @@
 /*
- * From slices of a source to slices of another coding.
+ * From slices of a source to slices of another coding; or from what was made of
+ * it before, without the source.
  *
  * What always holds: nothing of the source is held between two calls but what
  * the coder has taken; what the coder took, the source was told.
@@ -9,11 +10,20 @@
 #include <stdlib.h>
 
 #include "larder/check.h"
+#include "proxy/coded.h"
 #include "proxy/worker.h"
 
 /* Calls of the coder in a turn: the slowest, gzip, takes a third of a
  * millisecond for one. */
-#define STEPS 2
+#define STEPS	   2
+/* Of the memory tier's bytes a worker keeps so many of what was coded. */
+#define KEPT_PART  32u
+#define KEPT_BYTES (16u * 1024 * 1024)
+
+struct buffers {
+	char out[HTTP_CODER_PIECE];
+	char in[HTTP_CODER_PIECE]; /* of a file */
+};
 
 struct recode {
 	struct worker *w;
@@ -24,35 +34,69 @@ struct recode {
 	bool ended;	/* all of it is in out, or was */
 	uint64_t taken; /* bytes of the source, so far */
 	size_t at, n;	/* of out: what is not read yet */
-	char out[HTTP_CODER_PIECE];
-	char in[HTTP_CODER_PIECE]; /* of a file */
+	/* Made before: instead of coder and buffers. */
+	struct coded_body *kept;
+	/* Being made: all of it so far; id 0: it is not to be kept. */
+	uint64_t id;
+	enum http_coding to;
+	char *all;
+	size_t all_n, all_room;
+	struct buffers *buffers;
 };
 
 static void
 charge(struct recode *r)
 {
-	size_t now = sizeof(*r) + http_coder_memory(r->coder);
+	size_t now =
+	    sizeof(*r) + sizeof(*r->buffers) + http_coder_memory(r->coder);
 
 	r->w->coding += now;
 	r->w->coding -= r->charged;
 	r->charged = now;
 }
 
+/* What was made for somebody else. */
+static struct recode *
+from_kept(struct worker *w, struct coded_body *kept)
+{
+	struct recode *r = calloc(1, sizeof(*r));
+
+	if (r == NULL) {
+		coded_unref(&kept);
+		return NULL;
+	}
+	r->w = w;
+	r->kept = kept;
+	r->n = kept->n;
+	r->ended = true;
+	r->taken = kept->raw;
+	return r;
+}
+
 int
 recode_new(struct worker *w, enum http_coding from, enum http_coding to,
-    uint64_t limit, struct recode **out)
+    uint64_t limit, uint64_t id, struct recode **out)
 {
+	struct coded_body *kept = id ? coded_find(w->coded, id, to) : NULL;
 	struct recode *r;
 
 	*out = NULL;
+	if (kept != NULL) {
+		*out = from_kept(w, kept);
+		return *out ? 0 : LARDER_NOMEM;
+	}
 	if (w->coding >= WORKER_CODING)
 		return LARDER_NOMEM;
-	r = malloc(sizeof(*r));
+	r = calloc(1, sizeof(*r));
 	if (r == NULL)
 		return LARDER_NOMEM;
-	memset(r, 0, offsetof(struct recode, out));
 	r->w = w;
-	if (http_coder_new(from, to, limit, &r->coder) < 0) {
+	r->id = id;
+	r->to = to;
+	r->buffers = malloc(sizeof(*r->buffers));
+	if (r->buffers == NULL ||
+	    http_coder_new(from, to, limit, &r->coder) < 0) {
+		free(r->buffers);
 		free(r);
 		return LARDER_NOMEM;
 	}
@@ -70,7 +114,11 @@ recode_free(struct recode **recode)
 	if (r == NULL)
 		return;
 	r->w->coding -= r->charged;
-	http_coder_free(&r->coder);
+	if (r->kept == NULL)
+		http_coder_free(&r->coder);
+	coded_unref(&r->kept);
+	free(r->buffers);
+	free(r->all);
 	free(r);
 }
 
@@ -102,11 +150,36 @@ take(struct recode *r, struct source *source, bool growing, struct bytes *in,
 		return err;
 	*more = HTTP_CODER_MORE;
 	if (slice.mem == NULL) {
-		err = blob_slice_copy(&slice, r->in);
-		slice.mem = r->in;
+		err = blob_slice_copy(&slice, r->buffers->in);
+		slice.mem = r->buffers->in;
 	}
 	*in = bytes_of(slice.mem, slice.n);
 	return err;
+}
+
+/* What was made last is kept for the next client, if it stays short. */
+static void
+collect(struct recode *r)
+{
+	size_t most = r->w->conf->cache_memory / KEPT_PART;
+
+	if (r->id == 0 || r->failed)
+		return;
+	if (r->all_n + r->n > r->all_room && r->all_room < CODED_MAX) {
+		char *more = realloc(r->all, CODED_MAX);
+
+		r->all = more ? more : r->all;
+		r->all_room = more ? CODED_MAX : r->all_room;
+	}
+	if (r->all_n + r->n > r->all_room) {
+		r->id = 0;
+		return;
+	}
+	memcpy(r->all + r->all_n, r->buffers->out, r->n);
+	r->all_n += r->n;
+	if (r->ended)
+		coded_keep(r->w->coded, r->id, r->to, r->taken, r->all,
+		    r->all_n, most < KEPT_BYTES ? most : KEPT_BYTES);
 }
 
 /* One call of the coder. LARDER_AGAIN: the source is to be waited for. */
@@ -122,18 +195,19 @@ step(struct recode *r, struct source *source, bool growing)
 		return err;
 	given = in.n;
 	r->at = 0;
-	err =
-	    http_coder_step(r->coder, &in, more, r->out, sizeof(r->out), &r->n);
+	err = http_coder_step(r->coder, &in, more, r->buffers->out,
+	    sizeof(r->buffers->out), &r->n);
 	charge(r);
 	if (given > in.n)
 		source_advance(source, given - in.n);
 	r->taken += given - in.n;
 	r->ended = err == LARDER_ABSENT;
+	r->failed = err < 0 && !r->ended && err != LARDER_AGAIN;
+	collect(r);
 	if (r->ended)
 		return 0;
 	if (err == LARDER_AGAIN)
 		return given > 0 || r->n > 0 ? 0 : err;
-	r->failed = err < 0;
 	return err;
 }
 
@@ -156,7 +230,7 @@ recode_peek(struct recode *r, struct source *source, bool growing, size_t max,
 		if (err != 0)
 			return err;
 	}
-	out->mem = r->out + r->at;
+	out->mem = (r->kept ? r->kept->data : r->buffers->out) + r->at;
 	out->n = r->n < max ? r->n : max;
 	return 0;
 }
@@ -167,6 +241,12 @@ recode_advance(struct recode *r, size_t n)
 	check(n <= r->n);
 	r->at += n;
 	r->n -= n;
+}
+
+uint64_t
+recode_length(const struct recode *r)
+{
+	return r->kept ? r->kept->n : STORE_UNKNOWN;
 }
 
 bool

@@ -12,11 +12,15 @@
 struct recode;
 struct worker;
 
-/* What is decoded may reach `limit` bytes. LARDER_NOMEM, also when the worker
- * has too many already. */
+/* What is decoded may reach `limit` bytes. id: the source is all of that stored
+ * record's body, whole, and what is made of it may be kept, or is there
+ * already; else 0. LARDER_NOMEM, also when the worker has too many already. */
 int recode_new(struct worker *w, enum http_coding from, enum http_coding to,
-    uint64_t limit, struct recode **out);
+    uint64_t limit, uint64_t id, struct recode **out);
 void recode_free(struct recode **recode);
+
+/* Bytes of all that it will give, or STORE_UNKNOWN. */
+uint64_t recode_length(const struct recode *r);
 
 /* Another turn begins. */
 void recode_turn(struct recode *r);

@@ -13,6 +13,7 @@
 #include "larder/log.h"
 #include "net/inherit.h"
 #include "proxy/client.h"
+#include "proxy/coded.h"
 #include "proxy/collect.h"
 #include "proxy/exchange.h"
 #include "proxy/fetch.h"
@@ -342,7 +343,7 @@ worker_new(
 	    (err = resolver_new(&w->resolver, w->loop)) < 0 ||
 	    (err = upstreams_new(&w->upstreams, w->loop, w->resolver,
 		 proxy_tls(proxy), &options)) < 0 ||
-	    (err = collect_init(w)) < 0 ||
+	    (err = collect_init(w)) < 0 || (err = coded_new(&w->coded)) < 0 ||
 	    (err = store_view_open(proxy_store(proxy), &w->view)) < 0) {
 		worker_free(&w);
 		return err;
@@ -388,6 +389,7 @@ worker_free(struct worker **worker)
 	if (w->view != NULL)
 		store_view_close(&w->view);
 	collect_release(w);
+	coded_free(&w->coded);
 	conf_unref(&w->conf);
 	free(w);
 }

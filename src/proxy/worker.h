@@ -67,6 +67,7 @@ struct worker {
 	struct list tunnels;	   /* struct tunnel.node */
 	struct list splices;	   /* struct splice.node */
 	size_t coding;		   /* bytes held by recode.c */
+	struct coded *coded;	   /* what it has made */
 
 	struct mailbox_note control; /* look at proxy's orders */
 	struct mailbox_note give_up; /* idle clients: others need places */

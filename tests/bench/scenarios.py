@@ -205,7 +205,7 @@ def hits_zstd(options):
 def decoder_calls(run, fields):
     """Which functions of zstd's decoder callgrind sees while hits are served."""
     folder = run.folder("callgrind")
-    server = run.start("larder", "callgrind", memory=0, cores=CORES, wait=120, binary=(
+    server = run.start("larder", "callgrind", cores=CORES, wait=120, binary=(
         "valgrind", "--tool=callgrind", "--instr-atstart=no",
         f"--callgrind-out-file={folder}/out", peers.LARDERD))
     paths = [f"/o/{i}" for i in range(0, 40, 2)]
@@ -263,7 +263,7 @@ def large_text(options):
 def stored_size(server, url):
     import json
     listed = json.loads(peers.larderctl(server, "--json", "ls", f"*{url}"))["objects"]
-    return min((o["disk_size"] for o in listed), default=0)
+    return min((o["stored_size"] for o in listed), default=0)
 
 
 def large_pressed(options):

@@ -47,6 +47,49 @@ def decoded(answer):
 CODERS = {"gzip": lambda data: gzip.compress(data, 6), "zstd": zstd, None: lambda data: data}
 
 
+@pytest.mark.parametrize("memory", ["64M", "0"])
+@pytest.mark.parametrize("stored", [None, "gzip", "zstd"])
+def test_what_was_coded_is_kept(make, origin, path, stored, memory):
+    """Coded for one client, it is there for the next; and never for another body."""
+    larder = make({"workers": 1, "cache": {"memory": memory}})
+    fields = {**TEXT, "Vary": "Accept-Encoding"}
+    if stored:
+        fields["Content-Encoding"] = stored
+    sizes = (1, 1000, 1024, 20_000, 60_000, 200_000)
+    for turn in range(2):
+        bodies = {n: prose(n, seed=n + turn) for n in sizes}
+        for n, body in bodies.items():
+            url = origin.on(f"{path}/{n}", Reply(CODERS[stored](body), fields=fields))
+            larder.ctl("purge", url, check=0)
+        for again in range(4):
+            for n, body in bodies.items():
+                for accepted in ("zstd", "gzip", "zstd, gzip", None):
+                    answer = larder.get(origin.url(f"{path}/{n}"), {
+                        "Accept-Encoding": accepted} if accepted else {})
+                    assert answer.status == 200 and decoded(answer) == body
+                    recoded = answer.get("Content-Encoding") != stored
+                    # One that is kept has a known length.
+                    if again > 1 and recoded and memory != "0" and n <= 60_000:
+                        assert answer.get("Content-Length") == str(len(answer.body)), (
+                            turn, again, n, accepted, answer.get("Content-Encoding"))
+                    elif again > 1 and recoded and memory == "0":
+                        assert answer.get("Transfer-Encoding") == "chunked"
+
+
+def test_what_was_coded_takes_no_more_than_its_part(make, origin, path):
+    """Of 16M half a MiB: the latest stay."""
+    larder = make({"workers": 1, "cache": {"memory": "16M"}})
+    urls = [origin.on(f"{path}/{i}", Reply(prose(20_000, i), fields=TEXT)) for i in range(200)]
+    zstd_please = {"Accept-Encoding": "zstd"}
+    for url in urls:
+        for _ in range(2):
+            larder.get(url, zstd_please)
+    for i, length in ((199, True), (198, True), (0, False), (1, False)):
+        answer = larder.get(urls[i], zstd_please)
+        assert decoded(answer) == prose(20_000, i)
+        assert (answer.get("Content-Length") is not None) == length
+
+
 @pytest.mark.parametrize("stored", [None, "gzip", "zstd"])
 def test_every_client_of_every_coding(make, origin, path, stored):
     """Large ones, while they come and from the store; after a restart they come from
