@@ -11,14 +11,22 @@
 #include <string.h>
 #include <zstd.h>
 
+#include "object.h"
+
 /* A sample tells text from what is packed already; more would cost as much as
  * pressing it. */
 #define SAMPLE (32u * 1024)
 #define LEVEL  3
 #define HARDER 6
 
-/* What each frame begins with, as it is written. */
-static const char magic[4] = {'\x28', '\xb5', '\x2f', '\xfd'};
+/* Of a frame that was folded (RFC 8878, 3.1.1): the magic number, a descriptor
+ * (one segment, its size in four bytes), that size, and the header of a block
+ * that is the last one, compressed. */
+#define MAGIC	     4u
+#define HEADER	     12u
+#define DESCRIPTOR   0xa0
+#define BLOCK_HEADER 3u
+#define BLOCK_LAST   5u
 
 void
 frame_release(struct frame_coder *coder)
@@ -153,8 +161,44 @@ has_folder(struct frame_coder *coder)
 }
 
 bool
+frame_is_even(struct bytes in)
+{
+	uint32_t counts[256] = {0};
+	uint64_t sum = 0, even = in.n + (uint64_t)in.n * in.n / 256;
+
+	for (size_t i = 0; i < in.n; i++)
+		counts[(unsigned char)in.p[i]]++;
+	for (unsigned i = 0; i < 256; i++)
+		sum += (uint64_t)counts[i] * counts[i];
+	return sum < even + even / 4;
+}
+
+static uint32_t
+get24(const char *p)
+{
+	const unsigned char *u = (const unsigned char *)p;
+
+	return u[0] | (uint32_t)u[1] << 8 | (uint32_t)u[2] << 16;
+}
+
+/* The one block of a frame, if it is of the kind that can be made again. */
+static bool
+cut(struct bytes frame, struct bytes *block)
+{
+	static const unsigned sizes[] = {0, 2, 4, 8};
+	unsigned descriptor = (unsigned char)frame.p[MAGIC], skip;
+
+	/* One segment: no window is told, and a size of one byte at least. */
+	if (!(descriptor & 0x20) || descriptor & 0x1f)
+		return false;
+	skip = descriptor >> 6 ? sizes[descriptor >> 6] : 1;
+	*block = bytes_skip(frame, MAGIC + 1 + skip + BLOCK_HEADER);
+	return get24(block->p - BLOCK_HEADER) == (block->n << 3 | BLOCK_LAST);
+}
+
+bool
 frame_fold(struct frame_coder *coder, unsigned dictionary,
-    enum dictionary_kind kind, struct bytes in, struct bytes *frame)
+    enum dictionary_kind kind, struct bytes in, struct bytes *block)
 {
 	const ZSTD_CDict *dict = dictionary_to_press(dictionary, kind);
 	size_t put;
@@ -165,68 +209,52 @@ frame_fold(struct frame_coder *coder, unsigned dictionary,
 		return false;
 	put = ZSTD_compress2(
 	    coder->folder, coder->frame.p, coder->frame.n, in.p, in.n);
-	if (ZSTD_isError(put) || put >= in.n + sizeof(magic))
-		return false;
-	*frame = bytes_of(coder->frame.p + sizeof(magic), put - sizeof(magic));
-	return true;
+	return !ZSTD_isError(put) && put > HEADER + 4 &&
+	       cut(bytes_of(coder->frame.p, put), block) && block->n < in.n;
 }
 
-/* With its magic number: in the coder's memory. */
+/* A whole frame again, in the coder's memory. */
 static int
-whole(struct frame_coder *coder, struct bytes frame, struct bytes *out)
+mend(struct frame_coder *coder, struct bytes block, size_t n,
+    struct bytes *frame)
 {
-	if (!frame_reserve(&coder->frame, frame.n + sizeof(magic)))
+	char *p;
+
+	if (block.n > ZSTD_BLOCKSIZE_MAX || n > UINT32_MAX)
+		return LARDER_DAMAGED;
+	if (!frame_reserve(&coder->frame, HEADER + block.n))
 		return LARDER_NOMEM;
-	memcpy(coder->frame.p, magic, sizeof(magic));
-	if (frame.n)
-		memcpy(coder->frame.p + sizeof(magic), frame.p, frame.n);
-	*out = bytes_of(coder->frame.p, frame.n + sizeof(magic));
+	p = coder->frame.p;
+	object_put32(p, ZSTD_MAGICNUMBER);
+	p[MAGIC] = (char)DESCRIPTOR;
+	object_put32(p + MAGIC + 1, (uint32_t)n);
+	/* Its fourth byte is written over. */
+	object_put32(
+	    p + HEADER - BLOCK_HEADER, (uint32_t)block.n << 3 | BLOCK_LAST);
+	if (block.n)
+		memcpy(p + HEADER, block.p, block.n);
+	*frame = bytes_of(p, HEADER + block.n);
 	return 0;
 }
 
-static int
-unfold(struct frame_coder *coder, unsigned dictionary,
-    enum dictionary_kind kind, struct bytes frame, char *to, size_t n)
+int
+frame_unfold(struct frame_coder *coder, unsigned dictionary,
+    enum dictionary_kind kind, struct bytes block, char *to, size_t n)
 {
 	const ZSTD_DDict *dict = dictionary_to_unpress(dictionary, kind);
+	struct bytes frame;
+	int err;
 
 	if (!dict)
 		return dictionary_exists(dictionary) ? LARDER_NOMEM
 						     : LARDER_DAMAGED;
 	if (!has_decompressor(coder))
 		return LARDER_NOMEM;
+	err = mend(coder, block, n, &frame);
+	if (err)
+		return err;
 	return ZSTD_decompress_usingDDict(
 		   coder->decompressor, to, n, frame.p, frame.n, dict) == n
 		   ? 0
 		   : LARDER_DAMAGED;
-}
-
-int
-frame_unfold(struct frame_coder *coder, unsigned dictionary, struct bytes frame,
-    size_t max, struct bytes *out)
-{
-	unsigned long long n;
-	int err = whole(coder, frame, &frame);
-
-	if (err)
-		return err;
-	/* Larger than anything where it does not say. */
-	n = ZSTD_getFrameContentSize(frame.p, frame.n);
-	if (n > max)
-		return LARDER_DAMAGED;
-	if (!frame_reserve(&coder->said, n))
-		return LARDER_NOMEM;
-	*out = bytes_of(coder->said.p, n);
-	return unfold(
-	    coder, dictionary, DICTIONARY_FRONT, frame, coder->said.p, n);
-}
-
-int
-frame_unfold_to(struct frame_coder *coder, unsigned dictionary,
-    struct bytes frame, char *to, size_t n)
-{
-	int err = whole(coder, frame, &frame);
-
-	return err ? err
-		   : unfold(coder, dictionary, DICTIONARY_BODY, frame, to, n);
 }

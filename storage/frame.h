@@ -23,8 +23,8 @@ struct frame_coder {
 	struct ZSTD_CCtx_s *compressor, *folder;
 	struct ZSTD_DCtx_s *decompressor;
 	struct frame_room frame; /* what was folded */
-	struct frame_room said;	 /* what was unfolded */
-	struct frame_room plain; /* record.c's: what is to be folded */
+	/* record.c's: what was unfolded, what is to be folded. */
+	struct frame_room said, plain;
 };
 
 void frame_release(struct frame_coder *coder);
@@ -49,19 +49,21 @@ bool frame_worth(uint64_t pressed, uint64_t raw);
 int frame_unpress(struct frame_coder *coder, char *to, size_t raw,
     const char *from, size_t n);
 
+/* Do its bytes occur as often as each other, as in what is packed already? It
+ * costs a tenth of finding out by pressing it. */
+bool frame_is_even(struct bytes in);
+
 /*
- * Small things, by the dictionary of that number and kind, and without the
- * magic number that every frame begins with. The frame is the coder's until it
- * codes the next one; false where it is not smaller, or there is no memory.
+ * Small things, by the dictionary of that number and kind: one block of a
+ * frame, without what can be told from how long the two are. It is the coder's
+ * until that codes the next one; false where it is not smaller, or there is no
+ * memory.
  */
 bool frame_fold(struct frame_coder *coder, unsigned dictionary,
-    enum dictionary_kind kind, struct bytes in, struct bytes *frame);
-/* A front: as much as it says, at most `max`, and the coder's until the next
- * one. 0, LARDER_DAMAGED (also: no such dictionary), LARDER_NOMEM. */
+    enum dictionary_kind kind, struct bytes in, struct bytes *block);
+/* Back to exactly n bytes. 0, LARDER_DAMAGED (also: no such dictionary),
+ * LARDER_NOMEM. */
 int frame_unfold(struct frame_coder *coder, unsigned dictionary,
-    struct bytes frame, size_t max, struct bytes *out);
-/* A body, into exactly n bytes. */
-int frame_unfold_to(struct frame_coder *coder, unsigned dictionary,
-    struct bytes frame, char *to, size_t n);
+    enum dictionary_kind kind, struct bytes block, char *to, size_t n);
 
 #endif

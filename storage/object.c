@@ -41,11 +41,10 @@
  *       17    …  varint front: bytes before the payload, all of these included
  *             …  varint stored: bytes of the payload
  *             …  varint, key | a record, as above, in which one place says
- *                SELF | the head, unless it lies elsewhere. Pressed: one zstd
- *                frame of them, less its magic number, that says how long they
- *                are
+ *                SELF | the head, unless it lies elsewhere. Pressed: varint,
+ *                how long they are | one block of zstd's, see frame.c
  *    front    …  the payload: the body, unless it lies elsewhere; raw, or one
- *                zstd frame, if with the dictionary less its magic number
+ *                zstd frame, or with the dictionary one block
  *
  * A blob's file
  *        0       stored bytes of the body
@@ -133,8 +132,8 @@ get32(const char *p)
 	       (uint32_t)u[3] << 24;
 }
 
-static void
-put32(char *p, uint32_t v)
+void
+object_put32(char *p, uint32_t v)
 {
 	for (int i = 0; i < 4; i++, v >>= 8)
 		p[i] = (char)(v & 0xff);
@@ -443,7 +442,7 @@ object_table_offsets(
 void
 object_frame_encode(char *buf, uint32_t stored, uint64_t sum)
 {
-	put32(buf, stored);
+	object_put32(buf, stored);
 	object_put64(buf + 4, sum);
 }
 
@@ -451,10 +450,10 @@ void
 object_trailer_encode(const struct object_trailer *t, char *buf)
 {
 	memset(buf, 0, OBJECT_TRAILER);
-	put32(buf, TRAILER_MAGIC);
+	object_put32(buf, TRAILER_MAGIC);
 	buf[4] = OBJECT_FORMAT;
 	buf[5] = (char)t->encoding;
-	put32(buf + 8, t->block);
+	object_put32(buf + 8, t->block);
 	object_put64(buf + 16, t->id);
 	object_put64(buf + 24, t->raw);
 	object_put64(buf + 32, t->stored);

@@ -132,6 +132,7 @@ void object_frame_encode(char *buf, uint32_t stored, uint64_t sum);
  * one in the right place are seen too. */
 uint64_t object_sum(const void *p, size_t n, uint64_t id);
 
+void object_put32(char *p, uint32_t v);
 uint64_t object_get64(const char *p);
 void object_put64(char *p, uint64_t v);
 void object_put64_be(char *p, uint64_t v);

@@ -12,8 +12,8 @@
  *     seeded with the object's id, so that neither another object's record nor
  *     an older one's rest passes for it; the check covers the front alone, for
  *     those who read no more.
- *   - A frame is decoded to as much as it says itself, and never to more than
- *     RECORD_PLAIN.
+ *   - What is pressed is decoded to as much as the record says, or it is
+ *     damage: a front to no more than RECORD_PLAIN, a body than STORE_SMALL.
  */
 #include "record.h"
 
@@ -43,19 +43,13 @@ check_of(const char *front, size_t n, uint64_t sum)
 	return (uint32_t)object_sum(front + SUMS, n - SUMS, sum);
 }
 
-static void
-put_check(char *p, uint32_t v)
-{
-	for (int i = 0; i < 4; i++, v >>= 8)
-		p[i] = (char)(v & 0xff);
-}
-
 static bool
 check_fits(struct bytes front)
 {
 	char check[4];
 
-	put_check(check, check_of(front.p, front.n, object_get64(front.p + 8)));
+	object_put32(
+	    check, check_of(front.p, front.n, object_get64(front.p + 8)));
 	return memcmp(check, front.p + 4, sizeof(check)) == 0;
 }
 
@@ -72,26 +66,24 @@ record_press_body(
     struct frame_coder *coder, struct record *r, struct bytes body, char *room)
 {
 	struct object_info *info = &r->plain.info;
-	struct bytes frame;
+	struct bytes block;
 	size_t put;
 
 	r->folded = false;
 	r->payload = body;
 	info->body.encoding = ENCODING_RAW;
-	if (body.n <= FOLD_MAX) {
-		if (!frame_fold(
-			coder, r->dictionary, DICTIONARY_BODY, body, &frame) ||
-		    !frame_smaller(frame.n, body.n))
-			return;
-		memcpy(room, frame.p, frame.n);
-		r->folded = true;
-		put = frame.n;
+	if (body.n <= FOLD_MAX && !frame_is_even(body) &&
+	    frame_fold(coder, r->dictionary, DICTIONARY_BODY, body, &block)) {
+		r->folded = frame_smaller(block.n, body.n);
+		put = r->folded ? block.n : 0;
+		if (put)
+			memcpy(room, block.p, put);
 	} else {
 		put = frame_press(
 		    coder, room, frame_bound(STORE_SMALL), body.p, body.n);
-		if (!put)
-			return;
 	}
+	if (!put)
+		return;
 	info->body.encoding = ENCODING_ZSTD;
 	r->payload = bytes_of(room, put);
 }
@@ -116,6 +108,13 @@ press(struct frame_coder *coder, struct record *r, const struct record *was)
 	return 0;
 }
 
+/* What is not smaller is left as it is. */
+static bool
+is_pressed(const struct record *r)
+{
+	return r->pressed.n != r->said.n;
+}
+
 static size_t
 varint_size(uint64_t v)
 {
@@ -130,8 +129,11 @@ varint_size(uint64_t v)
 static size_t
 front_size(const struct record *r)
 {
-	size_t rest = SUMS + 1 + varint_size(r->payload.n) + r->pressed.n;
-	size_t n = rest + 1;
+	size_t rest = SUMS + 1 + varint_size(r->payload.n) + r->pressed.n, n;
+
+	if (is_pressed(r))
+		rest += varint_size(r->said.n);
+	n = rest + 1;
 
 	while (rest + varint_size(n) > n)
 		n++;
@@ -144,16 +146,16 @@ record_encode(struct frame_coder *coder, struct record *r,
 {
 	uint64_t id = r->plain.info.id, sum;
 	char *p = buf + SUMS;
-	bool pressed;
 
 	if (press(coder, r, was) != 0)
 		return 0;
-	pressed = r->pressed.n != r->said.n;
 	r->front = front_size(r);
-	*p++ = (char)((r->moved ? MOVED : 0) | (pressed ? PRESSED : 0) |
+	*p++ = (char)((r->moved ? MOVED : 0) | (is_pressed(r) ? PRESSED : 0) |
 		      (r->folded ? FOLDED : 0) | r->dictionary << DICTIONARY);
 	p = out_varint(p, r->front);
 	p = out_varint(p, r->payload.n);
+	if (is_pressed(r))
+		p = out_varint(p, r->said.n);
 	memcpy(p, r->pressed.p, r->pressed.n);
 	check(p + r->pressed.n == buf + r->front);
 	if (r->payload.n)
@@ -161,7 +163,7 @@ record_encode(struct frame_coder *coder, struct record *r,
 	sum = object_sum(buf + SUMS, r->front - SUMS + r->payload.n, id);
 	memcpy(buf, MAGIC, MAGIC_LEN);
 	object_put64(buf + 8, sum);
-	put_check(buf + 4, check_of(buf, r->front, sum));
+	object_put32(buf + 4, check_of(buf, r->front, sum));
 	return r->front + r->payload.n;
 }
 
@@ -201,16 +203,20 @@ record_find(struct bytes in)
 	return in.n ? memmem(in.p, in.n, MAGIC, MAGIC_LEN) : NULL;
 }
 
-/* What the front has behind the lengths: in `in`, or decoded by the coder. */
+/* What the front has behind the lengths: there, or decoded by the coder. */
 static int
-unpress(struct frame_coder *coder, struct bytes in, unsigned bits,
-    struct record *out)
+unpress(struct frame_coder *coder, struct in *in, struct record *out)
 {
-	out->said = out->pressed = in;
-	if (!(bits & PRESSED))
-		return 0;
-	return frame_unfold(
-	    coder, out->dictionary, in, RECORD_PLAIN, &out->said);
+	uint64_t n = in_varint(in);
+
+	out->pressed = bytes_of(in->p, (size_t)(in->end - in->p));
+	if (in->bad || n > RECORD_PLAIN || n == out->pressed.n)
+		return LARDER_DAMAGED;
+	if (!frame_reserve(&coder->said, n))
+		return LARDER_NOMEM;
+	out->said = bytes_of(coder->said.p, n);
+	return frame_unfold(coder, out->dictionary, DICTIONARY_FRONT,
+	    out->pressed, coder->said.p, n);
 }
 
 /* Its body is what it says, or it has none. */
@@ -247,8 +253,9 @@ record_decode_front(
 	out->payload = bytes_of(NULL, (size_t)stored);
 	if (bits & UNKNOWN || lengths(&in, &front, &stored) != 0)
 		return LARDER_DAMAGED;
-	err =
-	    unpress(coder, bytes_of(in.p, (size_t)(in.end - in.p)), bits, out);
+	out->said = out->pressed = bytes_of(in.p, (size_t)(in.end - in.p));
+	if (bits & PRESSED)
+		err = unpress(coder, &in, out);
 	if (!err)
 		err = object_plain_decode(out->said, &out->plain);
 	return err || payload_fits(out) ? err : LARDER_DAMAGED;
@@ -292,8 +299,8 @@ record_body(struct frame_coder *coder, const struct record *r, char *to)
 	const struct object_info *info = &r->plain.info;
 
 	if (r->folded)
-		return frame_unfold_to(
-		    coder, r->dictionary, r->payload, to, info->body_size);
+		return frame_unfold(coder, r->dictionary, DICTIONARY_BODY,
+		    r->payload, to, info->body_size);
 	return frame_unpress(
 	    coder, to, info->body_size, r->payload.p, r->payload.n);
 }
