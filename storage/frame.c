@@ -34,6 +34,8 @@ frame_release(struct frame_coder *coder)
 	ZSTD_freeCCtx(coder->compressor);
 	ZSTD_freeCCtx(coder->folder);
 	ZSTD_freeDCtx(coder->decompressor);
+	for (unsigned i = 0; i < DICTIONARY_KINDS; i++)
+		ZSTD_freeDCtx(coder->unfolders[i]);
 	free(coder->frame.p);
 	free(coder->said.p);
 	free(coder->plain.p);
@@ -125,18 +127,18 @@ frame_worth(uint64_t pressed, uint64_t raw)
 }
 
 static bool
-has_decompressor(struct frame_coder *coder)
+has_decompressor(ZSTD_DCtx **d)
 {
-	if (!coder->decompressor)
-		coder->decompressor = ZSTD_createDCtx();
-	return coder->decompressor != NULL;
+	if (!*d)
+		*d = ZSTD_createDCtx();
+	return *d != NULL;
 }
 
 int
 frame_unpress(
     struct frame_coder *coder, char *to, size_t raw, const char *from, size_t n)
 {
-	if (!has_decompressor(coder))
+	if (!has_decompressor(&coder->decompressor))
 		return LARDER_NOMEM;
 	return ZSTD_decompressDCtx(coder->decompressor, to, raw, from, n) == raw
 		   ? 0
@@ -248,13 +250,13 @@ frame_unfold(struct frame_coder *coder, unsigned dictionary,
 	if (!dict)
 		return dictionary_exists(dictionary) ? LARDER_NOMEM
 						     : LARDER_DAMAGED;
-	if (!has_decompressor(coder))
+	if (!has_decompressor(&coder->unfolders[kind]))
 		return LARDER_NOMEM;
 	err = mend(coder, block, n, &frame);
 	if (err)
 		return err;
 	return ZSTD_decompress_usingDDict(
-		   coder->decompressor, to, n, frame.p, frame.n, dict) == n
+		   coder->unfolders[kind], to, n, frame.p, frame.n, dict) == n
 		   ? 0
 		   : LARDER_DAMAGED;
 }

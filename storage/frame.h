@@ -21,7 +21,9 @@ struct frame_room {
 
 struct frame_coder {
 	struct ZSTD_CCtx_s *compressor, *folder;
-	struct ZSTD_DCtx_s *decompressor;
+	/* One a dictionary: to zstd one that changes is one that is not in the
+	 * processor's caches, and it goes the long way round. */
+	struct ZSTD_DCtx_s *decompressor, *unfolders[DICTIONARY_KINDS];
 	struct frame_room frame; /* what was folded */
 	/* record.c's: what was unfolded, what is to be folded. */
 	struct frame_room said, plain;
