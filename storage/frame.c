@@ -203,6 +203,7 @@ frame_fold(struct frame_coder *coder, unsigned dictionary,
     enum dictionary_kind kind, struct bytes in, struct bytes *block)
 {
 	const ZSTD_CDict *dict = dictionary_to_press(dictionary, kind);
+	struct bytes b;
 	size_t put;
 
 	if (!dict || !has_folder(coder) ||
@@ -211,8 +212,11 @@ frame_fold(struct frame_coder *coder, unsigned dictionary,
 		return false;
 	put = ZSTD_compress2(
 	    coder->folder, coder->frame.p, coder->frame.n, in.p, in.n);
-	return !ZSTD_isError(put) && put > HEADER + 4 &&
-	       cut(bytes_of(coder->frame.p, put), block) && block->n < in.n;
+	if (ZSTD_isError(put) || put <= HEADER + 4 ||
+	    !cut(bytes_of(coder->frame.p, put), &b) || b.n >= in.n)
+		return false;
+	*block = b;
+	return true;
 }
 
 /* A whole frame again, in the coder's memory. */

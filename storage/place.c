@@ -51,7 +51,6 @@ enter(struct commit *c, struct hash hash, uint64_t size)
 {
 	const struct sketch *s = c->store->sketch;
 
-	c->stored += size;
 	return policy_enter(&c->store->writer.policy, sketch_buried(s, hash.lo),
 	    policy_value(sketch_count(s, hash.lo), size, hash.lo));
 }
@@ -157,6 +156,7 @@ put_whole(struct commit *c, struct hash hash, struct object *o,
 	err = append(
 	    c, enter(c, hash, r.plain.head.n + r.payload.n), &r, NULL, &self);
 	if (!err) {
+		c->stored += object_place_size(&self);
 		*head = none;
 		*body = self;
 	}
@@ -198,6 +198,7 @@ place_object(
 		*body = b->place;
 		t = commit_touch(c, body->container, PLACE_BLOB);
 		t->size = b->reserved;
+		c->stored += b->reserved;
 		t->queue = enter(c, hash, b->reserved);
 		return put_head(c, o, head, body);
 	}

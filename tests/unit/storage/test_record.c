@@ -181,6 +181,37 @@ test_small(void **state)
 	frame_release(&coder);
 }
 
+/* What does not shrink, or is too long for one block, is left as it is. */
+static void
+test_plain(void **state)
+{
+	static char bytes[OBJECT_META_MAX], head[STORE_SMALL];
+	struct frame_coder coder = {0}, other = {0};
+
+	(void)state;
+	srandom(4);
+	random_bytes(bytes, sizeof(bytes));
+	memset(head, 'h', sizeof(head));
+	for (size_t n = 1; n <= sizeof(bytes); n += n / 2 + 1) {
+		struct record r = sample(), got;
+		struct bytes b;
+
+		r.plain.key = r.plain.info.variant = bytes_of(NULL, 0);
+		r.plain.head = bytes_of(head, n > 30000 ? sizeof(head) : 0);
+		r.plain.info.head_size = r.plain.head.n;
+		r.plain.info.meta = bytes_of(bytes, n);
+		set_body(&coder, &r, BYTES("raw"));
+		b = encoded(&coder, &r, NULL);
+		if (n < 30000)
+			assert_in_range(r.front, n, n + 64);
+		assert_int_equal(record_decode(&other, b, &got), 0);
+		assert_same(&r, &got);
+		release(&b);
+	}
+	frame_release(&coder);
+	frame_release(&other);
+}
+
 /* A body elsewhere, and a head elsewhere. */
 static void
 test_parts(void **state)
@@ -402,6 +433,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_round),
 	    cmocka_unit_test(test_small),
+	    cmocka_unit_test(test_plain),
 	    cmocka_unit_test(test_parts),
 	    cmocka_unit_test(test_sizes),
 	    cmocka_unit_test(test_moved),
