@@ -1,6 +1,6 @@
 /*
  * Dictionary 1, by what it is for. Each is as zstd wants it: tables of how
- * often what occurs, made by ZDICT_finalizeDictionary() at level 4, and then
+ * often what occurs, made by tests/bench/small of sample records, and then
  * text, what is likeliest last: heads as Debian's mirrors, nginx, Apache,
  * Cloudflare, CloudFront, Fastly, GitHub, PyPI and npm send them, and pieces of
  * HTML, scripts, JSON, style sheets and XML.
