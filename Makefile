@@ -168,7 +168,7 @@ run: all
 SUITES = lint unit fuzz crash vtc system package
 TESTS = B=$(B) LARDERD=$(B)/larderd LARDERCTL=$(B)/larderctl tests/run
 
-.PHONY: check check-package soak bench scale fuzz fuzzers format
+.PHONY: check check-package soak bench scale small fuzz fuzzers format
 
 check: all units fuzzers
 	@$(TESTS) $(SUITES)
@@ -201,6 +201,13 @@ $(B)/tests/bench/scale: $(B)/tests/bench/scale.o \
 		$(B)/liblarder.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -llmdb -lzstd -lxxhash -lpthread
+
+# By hand: build/gcc/tests/bench/small FOLDER, of small bodies in packs.
+small: $(B)/tests/bench/small
+
+$(B)/tests/bench/small: $(B)/tests/bench/small.o $(B)/liblarder.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lzstd -lxxhash -lpthread
 
 format:
 	clang-format -i $(FORMATTED)

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "internal.h"
+#include "record.h"
 
 /* What is decoded at once by whoever wants it. */
 #define INLINE_MAX (64u * 1024)
@@ -31,57 +32,70 @@ struct load_job {
 
 /* ---- places -------------------------------------------------------------- */
 
+/* All of a pack's record. */
 static int
-decode(const struct place *place, struct frame_coder *coder,
-    struct chunk **stored, struct chunk **out)
-{
-	int err;
-
-	if (place->encoding == ENCODING_RAW) {
-		if (place->stored != place->raw)
-			return LARDER_DAMAGED;
-		*out = *stored;
-		*stored = NULL;
-		return 0;
-	}
-	*out = chunk_new(place->raw);
-	if (!*out)
-		return LARDER_NOMEM;
-	err = frame_unpress(
-	    coder, (*out)->data, place->raw, (*stored)->data, place->stored);
-	if (err)
-		chunk_unref(out);
-	return err;
-}
-
-/* The payload of a pack's record. */
-static int
-read_place(struct store *store, const struct place *place, uint64_t id,
-    struct frame_coder *coder, bool warm, struct chunk **out)
+read_record(struct store *store, const struct place *place, uint64_t id,
+    bool warm, struct chunk **out)
 {
 	struct file *file = NULL;
-	struct chunk *stored = NULL;
-	uint64_t at = place->offset + place->front;
 	int err = 0;
 
+	*out = NULL;
 	if (!warm)
 		err = file_open(&store->files, place, id, &file);
 	else if (!(file = file_known(&store->files, place->container)) ||
 		 !file_fits(file, place))
 		err = LARDER_AGAIN;
-	if (!err && !(stored = chunk_new(place->stored)))
+	if (!err && !(*out = chunk_new(place->stored)))
 		err = LARDER_NOMEM;
 	if (!err)
-		err =
-		    warm ? disk_read_warm(
-			       file->fd, stored->data, place->stored, at)
-			 : disk_read(file->fd, stored->data, place->stored, at);
-	if (!err && object_sum(stored->data, place->stored, id) != place->sum)
-		err = LARDER_DAMAGED;
-	if (!err)
-		err = decode(place, coder, &stored, out);
-	chunk_unref(&stored);
+		err = warm ? disk_read_warm(file->fd, (*out)->data,
+				 place->stored, place->offset)
+			   : disk_read(file->fd, (*out)->data, place->stored,
+				 place->offset);
+	if (err)
+		chunk_unref(out);
 	file_unref(&store->files, &file);
+	return err;
+}
+
+/* What is in one: of a head and a body those that are asked for. */
+static int
+take_out(struct frame_coder *coder, const struct object_info *info,
+    struct chunk **stored, struct chunk **head, struct chunk **body)
+{
+	struct record r;
+	int err = record_decode(
+	    coder, bytes_of((*stored)->data, (*stored)->size), &r);
+
+	if (!err && !record_holds(&r, info, head != NULL, body != NULL))
+		err = LARDER_DAMAGED;
+	if (!err && head && !(*head = chunk_copy(r.plain.head)))
+		err = LARDER_NOMEM;
+	if (err || !body)
+		return err;
+	/* Where it is as it was it stays where it was read to. */
+	if (r.plain.info.body.encoding == ENCODING_RAW) {
+		*body = *stored;
+		*stored = NULL;
+		return 0;
+	}
+	*body = chunk_new(info->body_size);
+	return *body ? record_body(coder, &r, (*body)->data) : LARDER_NOMEM;
+}
+
+/* NULL: it is not wanted. */
+static int
+read_place(struct store *store, const struct place *place,
+    const struct object_info *info, struct frame_coder *coder, bool warm,
+    struct chunk **head, struct chunk **body)
+{
+	struct chunk *stored;
+	int err = read_record(store, place, info->id, warm, &stored);
+
+	if (!err)
+		err = take_out(coder, info, &stored, head, body);
+	chunk_unref(&stored);
 	return err;
 }
 
@@ -99,22 +113,21 @@ fetch(struct blob *b, const struct place *head, const struct place *body,
     struct frame_coder *coder, bool warm, struct loaded *l)
 {
 	struct store *store = b->store;
-	uint64_t id = b->object->info.id;
+	const struct object_info *info = &b->object->info;
+	bool whole = head->kind == PLACE_NONE && !b->head;
 	int err = 0;
 
 	if (body->kind == PLACE_PACK)
-		err = read_place(store, body, id, coder, warm, &l->flat);
+		err = read_place(store, body, info, coder, warm,
+		    whole ? &l->head : NULL, &l->flat);
 	else if (!warm)
-		err = file_open(&store->files, body, id, &l->file);
+		err = file_open(&store->files, body, info->id, &l->file);
 	else if (!(l->file = file_known(&store->files, body->container)) ||
 		 !file_fits(l->file, body))
 		err = LARDER_AGAIN;
-	if (err || b->head)
+	if (err || b->head || head->kind != PLACE_PACK)
 		return err;
-	if (head->kind == PLACE_PACK)
-		return read_place(store, head, id, coder, warm, &l->head);
-	l->head = chunk_copy(bytes_of(l->flat->data, b->head_size));
-	return l->head ? 0 : LARDER_NOMEM;
+	return read_place(store, head, info, coder, warm, &l->head, NULL);
 }
 
 /* The lock is held. */
@@ -412,19 +425,22 @@ load_verify(struct store *store, const struct object_info *info,
     struct frame_coder *coder, uint64_t *n)
 {
 	const struct place *places[] = {&info->head, &info->body};
+	bool whole = info->head.kind == PLACE_NONE;
 	int err = 0;
 
 	*n = 0;
 	for (unsigned i = 0; i < ARRAY_SIZE(places) && !err; i++) {
-		struct chunk *c = NULL;
+		struct chunk *head = NULL, *body = NULL;
 
 		*n += object_place_size(places[i]);
 		if (places[i]->kind == PLACE_PACK)
-			err = read_place(
-			    store, places[i], info->id, coder, false, &c);
+			err = read_place(store, places[i], info, coder, false,
+			    i == 0 || whole ? &head : NULL,
+			    i == 1 ? &body : NULL);
 		else if (places[i]->kind == PLACE_BLOB)
 			err = verify_blob(store, info, coder);
-		chunk_unref(&c);
+		chunk_unref(&head);
+		chunk_unref(&body);
 	}
 	return err;
 }

@@ -1,5 +1,5 @@
 /*
- * The format on disk, version 2. Numbers are little-endian; a "varint" is
+ * The format on disk, version 3. Numbers are little-endian; a "varint" is
  * LEB128, at most 10 bytes, "signed" one in zigzag. Sums are XXH3-64.
  *
  * The folder
@@ -19,33 +19,33 @@
  * A value of the catalog: all variants of one key, newest first
  *   u8 count | count records
  * A record
- *   u8 shape: kind of head | kind of body << 2 | head's encoding << 4
- *             | body's encoding << 5 | 128 where `raw` is given
+ *   u8 shape: kind of head | kind of body << 2 | body's encoding << 4
  *   | varint id | signed stored_at - EPOCH | signed expires - stored_at
  *   | varint head size | varint body size | varint, variant | varint, meta
- *   | place of head | place of body | varint raw of the body, or: the body,
- *   and where there is no place for the head, that, too
+ *   | place of head | place of body
  * A place
  *   NONE, SELF  nothing
- *   PACK        signed container - id | varint offset | varint front
- *               | varint stored, unless RAW | u64 sum
+ *   PACK        signed container - id | varint offset | varint bytes of the
+ *               pack's record, which has the sum that covers it
  *   BLOB        signed container - id | varint stored, unless RAW | u64 sum
- *   what is RAW is stored as long as it is; a head's raw is the head's size
  *
- * A record of a pack
+ * A record of a pack: see record.c
  *   offset size
- *        0    4  magic "LDR1"
- *        4    1  version
- *        5    1  encoding of the payload
- *        6    1  1: in the pack of those that moved or changed, 0: of newcomers
- *        7    1  zero
- *        8    4  front: bytes before the payload, this header included
- *       12    4  stored: bytes of the payload
- *       16    8  sum of the payload, seeded with the object's id
- *       24    8  sum of the front from 32 on
- *       32    …  varint, key | a value with one record, in which one place
- *                says SELF
- *    front    …  the payload: head and body, or a head alone
+ *        0    3  magic "LDR"
+ *        3    1  version
+ *        4    4  check: low half of the sum of the front from 16 on, seeded
+ *                with the sum that follows
+ *        8    8  sum of all from 16 on, seeded with the object's id
+ *       16    1  1: in the pack of those that moved or changed, and not of
+ *                newcomers | 2: the front is pressed | 4: the payload is
+ *                pressed with the dictionary, too | dictionary << 4
+ *       17    …  varint front: bytes before the payload, all of these included
+ *             …  varint stored: bytes of the payload
+ *             …  varint, key | a record, as above, in which one place says
+ *                SELF | the head, unless it lies elsewhere. Pressed: varint,
+ *                how long they are | one block of zstd's, see frame.c
+ *    front    …  the payload: the body, unless it lies elsewhere; raw, or one
+ *                zstd frame, or with the dictionary one block
  *
  * A blob's file
  *        0       stored bytes of the body
@@ -78,14 +78,13 @@
 #include <xxhash.h>
 
 #include "larder/check.h"
+#include "record.h"
 #include "varint.h"
 
-#define RECORD_MAGIC  0x3152444cu /* "LDR1" */
 #define TRAILER_MAGIC 0x3142444cu /* "LDB1" */
 #define BLOCK_MIN     4096u
 /* 2027-01-01: times around it are short. */
 #define EPOCH	      1798761600
-#define HAS_RAW	      128u
 
 /* ---- numbers ----------------------------------------------------------- */
 
@@ -134,8 +133,8 @@ get32(const char *p)
 	       (uint32_t)u[3] << 24;
 }
 
-static void
-put32(char *p, uint32_t v)
+void
+object_put32(char *p, uint32_t v)
 {
 	for (int i = 0; i < 4; i++, v >>= 8)
 		p[i] = (char)(v & 0xff);
@@ -170,7 +169,7 @@ object_place_size(const struct place *place)
 
 	switch (place->kind) {
 	case PLACE_PACK:
-		return place->front + place->stored;
+		return place->stored;
 	case PLACE_BLOB:
 		blocks = place->raw / OBJECT_BLOCK + 1;
 		return place->stored + OBJECT_TRAILER +
@@ -188,12 +187,6 @@ object_disk_size(const struct object_info *info)
 	return object_place_size(&info->head) + object_place_size(&info->body);
 }
 
-uint64_t
-object_skip(const struct object_info *info)
-{
-	return info->body.raw - info->body_size;
-}
-
 /* Differences of what may be anything: they wrap, here and on the way back. */
 static int64_t
 minus(uint64_t a, uint64_t b)
@@ -207,14 +200,6 @@ plus(int64_t a, int64_t b)
 	return (int64_t)((uint64_t)a + (uint64_t)b);
 }
 
-/* What the body decodes to unless the record says otherwise. */
-static uint64_t
-implied_raw(const struct object_info *info)
-{
-	return info->head.kind == PLACE_NONE ? info->body_size + info->head_size
-					     : info->body_size;
-}
-
 static char *
 out_place(char *p, const struct place *place, uint64_t id)
 {
@@ -223,7 +208,7 @@ out_place(char *p, const struct place *place, uint64_t id)
 	p = out_signed(p, minus(place->container, id));
 	if (place->kind == PLACE_PACK) {
 		p = out_varint(p, place->offset);
-		p = out_varint(p, place->front);
+		return out_varint(p, place->stored);
 	}
 	if (place->encoding != ENCODING_RAW)
 		p = out_varint(p, place->stored);
@@ -235,23 +220,22 @@ out_place(char *p, const struct place *place, uint64_t id)
 static void
 in_place(struct in *in, struct place *place, uint64_t id)
 {
-	if (place->kind == PLACE_PACK || place->kind == PLACE_BLOB) {
+	if (place->kind == PLACE_PACK || place->kind == PLACE_BLOB)
 		place->container = id + (uint64_t)in_signed(in);
-		if (place->kind == PLACE_PACK) {
-			place->offset = in_varint(in);
-			place->front = in_varint(in);
-		}
+	if (place->kind == PLACE_PACK) {
+		place->offset = in_varint(in);
+		place->stored = in_varint(in);
+		/* It is decoded in memory. */
+		if (place->stored < RECORD_MIN || place->stored > RECORD_MAX)
+			in->bad = true;
+	} else if (place->kind == PLACE_BLOB) {
 		place->stored = place->raw;
 		if (place->encoding != ENCODING_RAW)
 			place->stored = in_varint(in);
 		place->sum = in_u64(in);
 	}
 	if (place->offset > INT64_MAX / 4 || place->stored > INT64_MAX / 4 ||
-	    place->raw > INT64_MAX / 4 || place->front > INT32_MAX)
-		in->bad = true;
-	/* What is in a pack is decoded in memory. */
-	if (place->kind == PLACE_PACK &&
-	    (place->raw > 2 * STORE_SMALL || place->stored > 2 * STORE_SMALL))
+	    place->raw > INT64_MAX / 4)
 		in->bad = true;
 }
 
@@ -259,19 +243,13 @@ in_place(struct in *in, struct place *place, uint64_t id)
 bool
 object_sound(const struct object_info *info)
 {
-	if (info->head_size > STORE_SMALL || info->body.kind == PLACE_NONE)
-		return false;
-	if (info->body_size > info->body.raw)
+	if (info->head_size > STORE_SMALL || info->body.kind == PLACE_NONE ||
+	    info->head.kind == PLACE_BLOB || info->body_size != info->body.raw)
 		return false;
 	if (info->body.kind == PLACE_BLOB)
-		return info->body_size == info->body.raw &&
-		       (info->head.kind == PLACE_PACK ||
-			   info->head.kind == PLACE_SELF) &&
-		       info->head.raw == info->head_size;
-	if (info->head.kind == PLACE_NONE)
-		return object_skip(info) == info->head_size;
-	return info->head.kind != PLACE_BLOB &&
-	       info->head.raw == info->head_size;
+		return info->head.kind != PLACE_NONE;
+	return info->body.encoding != ENCODING_FRAMES &&
+	       info->body_size <= STORE_SMALL;
 }
 
 static void
@@ -282,20 +260,16 @@ in_info(struct in *in, struct object_info *info)
 	memset(info, 0, sizeof(*info));
 	info->head.kind = (enum place_kind)(shape & 3);
 	info->body.kind = (enum place_kind)(shape >> 2 & 3);
-	info->head.encoding = (enum encoding)(shape >> 4 & 1);
-	info->body.encoding = (enum encoding)(shape >> 5 & 3);
+	info->body.encoding = (enum encoding)(shape >> 4);
 	if (info->body.encoding > ENCODING_FRAMES)
 		in->bad = true;
 	info->id = in_varint(in);
 	info->stored_at = plus(in_signed(in), EPOCH);
 	info->expires = plus(info->stored_at, in_signed(in));
 	info->head_size = in_varint(in);
-	info->body_size = in_varint(in);
+	info->body_size = info->body.raw = in_varint(in);
 	info->variant = in_bytes(in, OBJECT_META_MAX);
 	info->meta = in_bytes(in, OBJECT_META_MAX);
-	if (info->head.kind != PLACE_NONE)
-		info->head.raw = info->head_size;
-	info->body.raw = shape & HAS_RAW ? in_varint(in) : implied_raw(info);
 	in_place(in, &info->head, info->id);
 	in_place(in, &info->body, info->id);
 	if (!in->bad && !object_sound(info))
@@ -305,12 +279,9 @@ in_info(struct in *in, struct object_info *info)
 static char *
 out_info(char *p, const struct object_info *info)
 {
-	bool raw = info->body.raw != implied_raw(info);
-
 	*p++ =
 	    (char)((unsigned)info->head.kind | (unsigned)info->body.kind << 2 |
-		   (info->head.encoding == ENCODING_ZSTD) << 4 |
-		   (unsigned)info->body.encoding << 5 | (raw ? HAS_RAW : 0));
+		   (unsigned)info->body.encoding << 4);
 	p = out_varint(p, info->id);
 	p = out_signed(p, minus((uint64_t)info->stored_at, EPOCH));
 	p = out_signed(
@@ -319,21 +290,25 @@ out_info(char *p, const struct object_info *info)
 	p = out_varint(p, info->body_size);
 	p = out_bytes(p, info->variant);
 	p = out_bytes(p, info->meta);
-	if (raw)
-		p = out_varint(p, info->body.raw);
 	p = out_place(p, &info->head, info->id);
 	return out_place(p, &info->body, info->id);
+}
+
+/* Eight numbers of its own, and two places of three and a sum. */
+static size_t
+info_bound(const struct object_info *info)
+{
+	return 1 + 8 * VARINT_MAX + info->variant.n + info->meta.n +
+	       2 * (3 * VARINT_MAX + 8);
 }
 
 size_t
 object_value_bound(const struct object_value *value)
 {
-	size_t n = 1 + VARINT_MAX + value->key.n;
+	size_t n = 1;
 
-	/* Eight numbers of its own, and two places of four and a sum. */
 	for (unsigned i = 0; i < value->count; i++)
-		n += 1 + 8 * VARINT_MAX + value->infos[i].variant.n +
-		     value->infos[i].meta.n + 2 * (4 * VARINT_MAX + 8);
+		n += info_bound(&value->infos[i]);
 	return n;
 }
 
@@ -349,19 +324,6 @@ object_value_encode(const struct object_value *value, char *buf)
 	return (size_t)(p - buf);
 }
 
-static int
-value_decode(struct in *in, struct object_value *out)
-{
-	uint64_t count = in_byte(in);
-
-	if (!count || count > STORE_VARIANTS_MAX)
-		return LARDER_DAMAGED;
-	out->count = (unsigned)count;
-	for (unsigned i = 0; i < count && !in->bad; i++)
-		in_info(in, &out->infos[i]);
-	return in->bad || in->p != in->end ? LARDER_DAMAGED : 0;
-}
-
 static bool
 is_self(const struct object_info *info)
 {
@@ -373,101 +335,56 @@ object_value_decode(
     struct bytes bytes, struct bytes key, struct object_value *out)
 {
 	struct in in = {bytes.p, bytes.p + bytes.n, false};
-	int err = value_decode(&in, out);
+	uint64_t count = in_byte(&in);
 
+	if (!count || count > STORE_VARIANTS_MAX)
+		return LARDER_DAMAGED;
 	out->key = key;
-	for (unsigned i = 0; !err && i < out->count; i++)
+	out->count = (unsigned)count;
+	for (unsigned i = 0; i < count && !in.bad; i++) {
+		in_info(&in, &out->infos[i]);
 		if (is_self(&out->infos[i]))
-			err = LARDER_DAMAGED;
-	return err;
+			in.bad = true;
+	}
+	return in.bad || in.p != in.end ? LARDER_DAMAGED : 0;
 }
 
-/* ---- records of packs -------------------------------------------------- */
+/* ---- what a pack's record says ------------------------------------------ */
 
 size_t
-object_front_encode(
-    const struct object_value *value, const struct place *self, char *buf)
+object_plain_bound(const struct object_plain *plain)
 {
-	char *at = out_bytes(buf + OBJECT_FRONT_MIN, value->key);
-	size_t front = (size_t)(at - buf) + object_value_encode(value, at);
+	return VARINT_MAX + plain->key.n + info_bound(&plain->info) +
+	       plain->head.n;
+}
 
-	check(value->count == 1 && self->stored <= UINT32_MAX);
-	put32(buf, RECORD_MAGIC);
-	buf[4] = OBJECT_FORMAT;
-	buf[5] = (char)self->encoding;
-	buf[6] = buf[7] = 0;
-	put32(buf + 8, (uint32_t)front);
-	put32(buf + 12, (uint32_t)self->stored);
-	object_put64(buf + 16, self->sum);
-	object_put64(buf + 24, object_sum(buf + OBJECT_FRONT_MIN,
-				   front - OBJECT_FRONT_MIN, self->sum));
-	return front;
+size_t
+object_plain_encode(const struct object_plain *plain, char *buf)
+{
+	char *p = out_info(out_bytes(buf, plain->key), &plain->info);
+
+	if (plain->head.n)
+		memcpy(p, plain->head.p, plain->head.n);
+	return (size_t)(p - buf) + plain->head.n;
 }
 
 int
-object_front_peek(struct bytes in, uint64_t *front, uint64_t *stored)
-{
-	if (in.n < OBJECT_FRONT_MIN || get32(in.p) != RECORD_MAGIC ||
-	    in.p[4] != OBJECT_FORMAT)
-		return LARDER_DAMAGED;
-	*front = get32(in.p + 8);
-	*stored = get32(in.p + 12);
-	if (*front < OBJECT_FRONT_MIN || *front > 1u << 20 ||
-	    *stored > 2 * STORE_SMALL)
-		return LARDER_DAMAGED;
-	return 0;
-}
-
-void
-object_front_mark(char *front, bool moved)
-{
-	front[6] = moved;
-}
-
-bool
-object_front_moved(struct bytes in)
-{
-	return in.n >= OBJECT_FRONT_MIN && in.p[6];
-}
-
-const char *
-object_front_find(struct bytes in)
-{
-	char magic[4];
-
-	put32(magic, RECORD_MAGIC);
-	return in.n ? memmem(in.p, in.n, magic, sizeof(magic)) : NULL;
-}
-
-int
-object_front_decode(
-    struct bytes bytes, struct object_value *out, struct place *self)
+object_plain_decode(struct bytes bytes, struct object_plain *out)
 {
 	struct in in = {bytes.p, bytes.p + bytes.n, false};
-	uint64_t front, stored;
-	int err = object_front_peek(bytes, &front, &stored);
+	const struct object_info *info = &out->info;
+	bool has_head;
 
-	if (err || front != bytes.n ||
-	    (unsigned char)bytes.p[5] > ENCODING_ZSTD)
-		return LARDER_DAMAGED;
-	memset(self, 0, sizeof(*self));
-	self->kind = PLACE_PACK;
-	self->encoding = (enum encoding)bytes.p[5];
-	self->front = front;
-	self->stored = stored;
-	self->sum = object_get64(bytes.p + 16);
-	in.p += OBJECT_FRONT_MIN;
-	if (object_sum(in.p, (size_t)(in.end - in.p), self->sum) !=
-	    object_get64(bytes.p + 24))
-		return LARDER_DAMAGED;
 	out->key = in_bytes(&in, STORE_KEY_MAX);
-	err = in.bad ? LARDER_DAMAGED : value_decode(&in, out);
-	if (err || out->count != 1 || !is_self(&out->infos[0]))
+	in_info(&in, &out->info);
+	/* Its head or its body is here, and perhaps both. */
+	if (in.bad || !is_self(info) ||
+	    (info->head.kind == PLACE_SELF && info->body.kind == PLACE_SELF))
 		return LARDER_DAMAGED;
-	self->raw = out->infos[0].head.kind == PLACE_SELF
-			? out->infos[0].head.raw
-			: out->infos[0].body.raw;
-	return self->raw > 2 * STORE_SMALL ? LARDER_DAMAGED : 0;
+	has_head = info->head.kind != PLACE_PACK;
+	out->head = bytes_of(in.p, (size_t)(in.end - in.p));
+	return out->head.n == (has_head ? info->head_size : 0) ? 0
+							       : LARDER_DAMAGED;
 }
 
 /* ---- containers and trailers ------------------------------------------- */
@@ -526,7 +443,7 @@ object_table_offsets(
 void
 object_frame_encode(char *buf, uint32_t stored, uint64_t sum)
 {
-	put32(buf, stored);
+	object_put32(buf, stored);
 	object_put64(buf + 4, sum);
 }
 
@@ -534,10 +451,10 @@ void
 object_trailer_encode(const struct object_trailer *t, char *buf)
 {
 	memset(buf, 0, OBJECT_TRAILER);
-	put32(buf, TRAILER_MAGIC);
+	object_put32(buf, TRAILER_MAGIC);
 	buf[4] = OBJECT_FORMAT;
 	buf[5] = (char)t->encoding;
-	put32(buf + 8, t->block);
+	object_put32(buf + 8, t->block);
 	object_put64(buf + 16, t->id);
 	object_put64(buf + 24, t->raw);
 	object_put64(buf + 32, t->stored);

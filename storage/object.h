@@ -10,9 +10,8 @@
 #include "larder/bytes.h"
 #include "larder/store.h"
 
-#define OBJECT_FORMAT	 2u
+#define OBJECT_FORMAT	 3u
 #define OBJECT_META_MAX	 (64u * 1024)
-#define OBJECT_FRONT_MIN 32u
 /* Blocks of a blob's table; those of longer ones are longer. */
 #define OBJECT_BLOCK	 (256u * 1024)
 #define OBJECT_BLOCK_BIG (1024u * 1024)
@@ -38,10 +37,9 @@ struct place {
 	enum encoding encoding;
 	uint64_t container;
 	uint64_t offset; /* of the pack's record */
-	uint64_t front;	 /* bytes of that record before the payload */
-	uint64_t stored; /* bytes of the payload on disk */
-	uint64_t raw;	 /* bytes that it decodes to */
-	uint64_t sum;	 /* of the stored payload; of a blob's trailer */
+	uint64_t stored; /* bytes of that record, or of the blob, on disk */
+	uint64_t raw;	 /* bytes of body that it decodes to */
+	uint64_t sum;	 /* of a blob's trailer */
 };
 
 /* What the catalog says of one object; views into what was decoded. */
@@ -50,7 +48,7 @@ struct object_info {
 	int64_t stored_at, expires;
 	uint64_t head_size, body_size;
 	struct bytes variant, meta;
-	/* NONE: the first head_size bytes of the body's payload. */
+	/* NONE: in the same pack's record as the body. */
 	struct place head;
 	struct place body;
 };
@@ -60,6 +58,15 @@ struct object_value {
 	struct bytes key;
 	unsigned count;
 	struct object_info infos[STORE_VARIANTS_MAX];
+};
+
+/* What a pack's record says, but for a body that may be in it. */
+struct object_plain {
+	struct bytes key;
+	/* One place says SELF: the head's, with a body elsewhere, or the
+	 * body's; then the head's is NONE, or elsewhere. */
+	struct object_info info;
+	struct bytes head; /* n == 0: elsewhere, or empty */
 };
 
 /* A container: a pack, or the file of one blob. */
@@ -86,10 +93,7 @@ bool object_sound(const struct object_info *info);
 /* Bytes that a place takes on disk, and those of head and body together. */
 uint64_t object_place_size(const struct place *place);
 uint64_t object_disk_size(const struct object_info *info);
-/* Bytes of an older head that stand before the body in its payload. */
-uint64_t object_skip(const struct object_info *info);
 
-/* With the key, which a pack's record has before it. */
 size_t object_value_bound(const struct object_value *value);
 /* All but the key. buf holds at least the bound; returns the bytes used. */
 size_t object_value_encode(const struct object_value *value, char *buf);
@@ -97,23 +101,11 @@ size_t object_value_encode(const struct object_value *value, char *buf);
 int object_value_decode(
     struct bytes in, struct bytes key, struct object_value *out);
 
-/* A pack's record but for the payload: value with one info, in which the
- * place that the payload is says SELF. */
-size_t object_front_encode(
-    const struct object_value *value, const struct place *self, char *buf);
-/* Also says what the payload is (container and offset are the caller's). */
-int object_front_decode(
-    struct bytes in, struct object_value *out, struct place *self);
-/* The fixed part only, to know how long the rest is. */
-int object_front_peek(struct bytes in, uint64_t *front, uint64_t *stored);
-
-/* What it says of the pack that it is in: is that the one for records of what
- * was stored before? */
-void object_front_mark(char *front, bool moved);
-bool object_front_moved(struct bytes in);
-/* Where the first of them may begin, or NULL: the last 3 bytes may be part of
- * one that goes on behind them. */
-const char *object_front_find(struct bytes in);
+size_t object_plain_bound(const struct object_plain *plain);
+/* buf holds at least the bound; returns the bytes used. */
+size_t object_plain_encode(const struct object_plain *plain, char *buf);
+/* 0 or LARDER_DAMAGED. The views are into `in`. */
+int object_plain_decode(struct bytes in, struct object_plain *out);
 
 void object_container_encode(const struct object_container *c, char *buf);
 int object_container_decode(struct bytes in, struct object_container *out);
@@ -140,6 +132,7 @@ void object_frame_encode(char *buf, uint32_t stored, uint64_t sum);
  * one in the right place are seen too. */
 uint64_t object_sum(const void *p, size_t n, uint64_t id);
 
+void object_put32(char *p, uint32_t v);
 uint64_t object_get64(const char *p);
 void object_put64(char *p, uint64_t v);
 void object_put64_be(char *p, uint64_t v);

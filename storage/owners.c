@@ -15,6 +15,7 @@
 #include <stdlib.h>
 
 #include "internal.h"
+#include "record.h"
 
 static bool
 is_at(const struct place *p, uint64_t container, uint64_t offset)
@@ -66,20 +67,17 @@ static int
 read_key(
     struct owners *o, struct file *file, uint64_t offset, struct bytes *key)
 {
-	struct object_value value;
 	uint64_t front, stored;
-	struct place self;
+	struct record r;
 	char *at;
 	int err;
 
-	if (!make_room(o, OBJECT_FRONT_MIN))
+	if (!make_room(o, RECORD_MIN))
 		return LARDER_NOMEM;
-	err =
-	    disk_read(file->fd, o->room + o->filled, OBJECT_FRONT_MIN, offset);
+	err = disk_read(file->fd, o->room + o->filled, RECORD_MIN, offset);
 	if (!err)
-		err = object_front_peek(
-		    bytes_of(o->room + o->filled, OBJECT_FRONT_MIN), &front,
-		    &stored);
+		err = record_peek(
+		    bytes_of(o->room + o->filled, RECORD_MIN), &front, &stored);
 	if (err)
 		return err;
 	if (!make_room(o, front))
@@ -87,9 +85,9 @@ read_key(
 	at = o->room + o->filled;
 	err = disk_read(file->fd, at, front, offset);
 	if (!err)
-		err = object_front_decode(bytes_of(at, front), &value, &self);
+		err = record_decode_front(&o->coder, bytes_of(at, front), &r);
 	if (!err)
-		*key = value.key;
+		*key = r.plain.key;
 	return err;
 }
 
@@ -107,6 +105,9 @@ add_record(struct store *store, struct catalog_reader *r, struct owners *o,
 		err = confirm(store, r, key, file->id, offset);
 	if (err)
 		return err;
+	/* It is longer than the front that it was pressed in, perhaps. */
+	if (!make_room(o, key.n))
+		return LARDER_NOMEM;
 	memmove(o->room + o->filled, key.p, key.n);
 	o->keys[o->count++] = bytes_of(NULL, key.n);
 	o->filled += key.n;
@@ -167,5 +168,6 @@ owners_release(struct owners *o)
 {
 	catalog_walk_release(&o->walk);
 	free(o->room);
+	frame_release(&o->coder);
 	memset(o, 0, sizeof(*o));
 }

@@ -5,6 +5,7 @@
 #define STORAGE_OWNERS_H
 
 #include "catalog.h"
+#include "frame.h"
 
 struct store;
 
@@ -15,6 +16,7 @@ struct owners {
 	struct catalog_walk walk;
 	char *room; /* what they lie in */
 	size_t filled, size;
+	struct frame_coder coder;
 };
 
 /* The next ones that have something there, in no order; one with two records

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "internal.h"
+#include "record.h"
 
 #define BUFFER (1024u * 1024 + 8 * STORE_SMALL)
 
@@ -187,26 +188,24 @@ make_room(struct store *store, enum policy_queue queue, size_t n)
 }
 
 int
-pack_append(struct store *store, enum policy_queue queue,
-    struct object_value *value, struct place *place, const char *payload)
+pack_append(struct store *store, enum policy_queue queue, struct record *r,
+    const struct record *was, struct place *place)
 {
 	struct pack *p = &store->writer.packs[queue];
-	size_t bound = OBJECT_FRONT_MIN + object_value_bound(value);
-	int err = make_room(store, queue, bound + place->stored);
-	char *to;
+	int err = make_room(store, queue, record_bound(r));
+	size_t n;
 
 	if (err)
 		return err;
-	to = p->buffer + p->filled;
+	r->moved = queue == POLICY_MAIN;
+	n = record_encode(&store->writer.coder, r, was, p->buffer + p->filled);
+	if (!n)
+		return LARDER_NOMEM;
 	place->kind = PLACE_PACK;
 	place->container = p->file->id;
 	place->offset = p->end;
-	place->sum = object_sum(payload, place->stored, value->infos[0].id);
-	place->front = object_front_encode(value, place, to);
-	object_front_mark(to, queue == POLICY_MAIN);
-	if (place->stored)
-		memcpy(to + place->front, payload, place->stored);
-	p->filled += place->front + place->stored;
-	p->end += place->front + place->stored;
+	place->stored = n;
+	p->filled += n;
+	p->end += n;
 	return 0;
 }

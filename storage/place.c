@@ -9,6 +9,7 @@
 
 #include "commit.h"
 #include "larder/clock.h"
+#include "record.h"
 
 /* How long a large body may keep others of its key waiting. */
 #define PATIENCE_MS 800
@@ -50,69 +51,84 @@ enter(struct commit *c, struct hash hash, uint64_t size)
 {
 	const struct sketch *s = c->store->sketch;
 
-	c->stored += size;
 	return policy_enter(&c->store->writer.policy, sketch_buried(s, hash.lo),
 	    policy_value(sketch_count(s, hash.lo), size, hash.lo));
 }
 
-static int
-append(struct commit *c, enum policy_queue queue, struct object *o,
-    const struct place *head, const struct place *body, struct place *self,
-    const char *payload)
+/* One of it that says where the other part of it lies. */
+static struct record
+record_of(
+    const struct object *o, const struct place *head, const struct place *body)
 {
-	struct object_value value = {o->key, 1, {o->info}};
-	struct touched *t;
-	int err;
+	struct record r = {.plain = {.key = o->key, .info = o->info}};
 
-	value.infos[0].head = *head;
-	value.infos[0].body = *body;
-	err = pack_append(c->store, queue, &value, self, payload);
+	r.dictionary = DICTIONARY_NEWEST;
+	r.plain.info.head = *head;
+	r.plain.info.body = *body;
+	return r;
+}
+
+static int
+append(struct commit *c, enum policy_queue queue, struct record *r,
+    const struct record *was, struct place *self)
+{
+	struct touched *t;
+	int err = pack_append(c->store, queue, r, was, self);
+
 	if (err)
 		return err;
 	t = commit_touch(c, self->container, PLACE_PACK);
-	t->end = self->offset + self->front + self->stored;
+	t->end = self->offset + self->stored;
 	t->queue = queue;
 	return 0;
 }
 
-/* Presses n bytes in w->raw if that gains. */
-static const char *
-press(struct writer *w, size_t n, struct place *self)
-{
-	size_t pressed = frame_press(
-	    &w->coder, w->pressed, frame_bound(2 * STORE_SMALL), w->raw, n);
-
-	*self = (struct place){.kind = PLACE_SELF, .raw = n};
-	self->encoding = pressed ? ENCODING_ZSTD : ENCODING_RAW;
-	self->stored = pressed ? pressed : n;
-	return pressed ? w->pressed : w->raw;
-}
-
-/* One of an object's two payloads as it is, out of its old place. */
+/* One of an object's two records, into w->raw. */
 static int
-carry(struct commit *c, struct object *o, struct place *head,
-    struct place *body, struct place *place)
+read_old(struct commit *c, const struct object *o, const struct place *place,
+    struct record *old)
 {
 	struct store *store = c->store;
-	struct place self = *place;
+	struct writer *w = &store->writer;
 	struct file *file;
-	char *raw = store->writer.raw;
 	int err = file_open(&store->files, place, o->info.id, &file);
 
 	if (err)
 		return err == LARDER_ABSENT ? LARDER_DAMAGED : err;
-	err = place->stored > 2 * STORE_SMALL
+	err = place->stored > RECORD_MAX
 		  ? LARDER_DAMAGED
-		  : disk_read(file->fd, raw, place->stored,
-			place->offset + place->front);
+		  : disk_read(file->fd, w->raw, place->stored, place->offset);
 	file_unref(&store->files, &file);
-	if (!err && object_sum(raw, place->stored, o->info.id) != place->sum)
+	return err ? err
+		   : record_decode(
+			 &w->coder, bytes_of(w->raw, place->stored), old);
+}
+
+/* One of them out of its old place. A body goes as it is, and so does what is
+ * pressed before it, unless that says something else now. */
+static int
+carry(struct commit *c, struct object *o, struct place *head,
+    struct place *body, struct place *place)
+{
+	bool has_body = place == body;
+	bool has_head = !has_body || head->kind == PLACE_NONE;
+	struct place self = {.kind = PLACE_SELF, .raw = place->raw};
+	struct record old, r;
+	int err = read_old(c, o, place, &old);
+
+	if (!err && !record_holds(&old, &o->info, has_head, has_body))
 		err = LARDER_DAMAGED;
 	if (err)
 		return err;
-	self.kind = PLACE_SELF;
-	err = append(c, POLICY_MAIN, o, place == head ? &self : head,
-	    place == body ? &self : body, &self, raw);
+	if (has_body)
+		self.encoding = old.plain.info.body.encoding;
+	r = record_of(o, has_body ? head : &self, has_body ? &self : body);
+	r.dictionary = old.dictionary;
+	r.folded = old.folded;
+	r.payload = old.payload;
+	if (has_head)
+		r.plain.head = old.plain.head;
+	err = append(c, POLICY_MAIN, &r, &old, &self);
 	if (err)
 		return err;
 	c->rewritten += o->move ? object_place_size(&self) : 0;
@@ -126,19 +142,21 @@ put_whole(struct commit *c, struct hash hash, struct object *o,
 {
 	struct writer *w = &c->store->writer;
 	struct blob *b = blob_base(o->blob);
-	size_t n = o->head->size;
-	struct place self, none = {.kind = PLACE_NONE};
-	const char *payload;
+	struct place none = {.kind = PLACE_NONE};
+	struct place self = {.kind = PLACE_SELF, .raw = b->size};
+	struct record r = record_of(o, &none, &self);
+	struct bytes bytes = {NULL, b->size};
 	int err;
 
-	if (n)
-		memcpy(w->raw, o->head->data, n);
 	if (b->size)
-		memcpy(w->raw + n, b->flat->data + b->flat_from, b->size);
-	payload = press(w, n + b->size, &self);
+		bytes.p = b->flat->data + b->flat_from;
+	r.plain.head = bytes_of(o->head->data, o->head->size);
+	record_press_body(&w->coder, &r, bytes, w->pressed);
+	self.encoding = r.plain.info.body.encoding;
 	err = append(
-	    c, enter(c, hash, self.stored), o, &none, &self, &self, payload);
+	    c, enter(c, hash, r.plain.head.n + r.payload.n), &r, NULL, &self);
 	if (!err) {
+		c->stored += object_place_size(&self);
 		*head = none;
 		*body = self;
 	}
@@ -149,17 +167,14 @@ static int
 put_head(struct commit *c, struct object *o, struct place *head,
     const struct place *body)
 {
-	struct writer *w = &c->store->writer;
-	struct place self;
-	const char *payload;
+	struct place self = {.kind = PLACE_SELF};
+	struct record r = record_of(o, &self, body);
 	int err;
 
-	if (o->head->size)
-		memcpy(w->raw, o->head->data, o->head->size);
-	payload = press(w, o->head->size, &self);
+	r.plain.head = bytes_of(o->head->data, o->head->size);
 	/* Of what is stored already, or lies in a file of its own: it has no
 	 * worth apart from that. */
-	err = append(c, POLICY_MAIN, o, &self, body, &self, payload);
+	err = append(c, POLICY_MAIN, &r, NULL, &self);
 	if (!err)
 		*head = self;
 	return err;
@@ -183,6 +198,7 @@ place_object(
 		*body = b->place;
 		t = commit_touch(c, body->container, PLACE_BLOB);
 		t->size = b->reserved;
+		c->stored += b->reserved;
 		t->queue = enter(c, hash, b->reserved);
 		return put_head(c, o, head, body);
 	}

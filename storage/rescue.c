@@ -16,11 +16,11 @@
 #include <stdlib.h>
 
 #include "internal.h"
+#include "record.h"
 #include "salvage.h"
 
 /* What is read at once: a record and a half at least. */
 #define WINDOW	  (4u * 1024 * 1024)
-#define FRONT_MAX (1u << 20)
 #define DIRTY_MAX 8192u
 #define PAUSE_MS  200
 
@@ -31,6 +31,8 @@ struct scan {
 	char *buf;
 	uint64_t from; /* that buf[0] is of */
 	size_t filled;
+	struct frame_coder coder,
+	    other; /* for records, and their other parts */
 };
 
 /* n bytes from at on, or NULL: there are not so many, or they cannot be
@@ -57,8 +59,8 @@ look(struct scan *s, size_t n)
 static bool
 seek_record(struct scan *s)
 {
-	while (s->at + OBJECT_FRONT_MIN <= s->size) {
-		const char *p = look(s, OBJECT_FRONT_MIN);
+	while (s->at + RECORD_MIN <= s->size) {
+		const char *p = look(s, RECORD_MIN);
 		size_t left;
 		const char *found;
 
@@ -68,7 +70,7 @@ seek_record(struct scan *s)
 			continue;
 		}
 		left = s->filled - (size_t)(p - s->buf);
-		found = object_front_find(bytes_of(p, left));
+		found = record_find(bytes_of(p, left));
 		if (found) {
 			s->at += (uint64_t)(found - p);
 			return true;
@@ -81,43 +83,39 @@ seek_record(struct scan *s)
 /* ---- places -------------------------------------------------------------- */
 
 static bool
-pack_has(struct store *store, const struct place *place, uint64_t id)
+pack_has(struct scan *s, const struct place *place,
+    const struct object_info *info, bool head)
 {
-	struct object_value *value = malloc(sizeof(*value));
-	char *front = NULL;
 	struct file *file = NULL;
-	struct place self;
-	bool has = false;
+	struct record r;
+	char *buf = malloc(place->stored);
+	bool has =
+	    buf && file_open(&s->store->files, place, info->id, &file) == 0 &&
+	    disk_read(file->fd, buf, place->stored, place->offset) == 0 &&
+	    record_decode(&s->other, bytes_of(buf, place->stored), &r) == 0 &&
+	    record_holds(&r, info, head, !head);
 
-	if (value && place->front >= OBJECT_FRONT_MIN &&
-	    place->front <= FRONT_MAX && (front = malloc(place->front)) &&
-	    file_open(&store->files, place, id, &file) == 0 &&
-	    disk_read(file->fd, front, place->front, place->offset) == 0 &&
-	    object_front_decode(bytes_of(front, place->front), value, &self) ==
-		0)
-		has = value->infos[0].id == id && self.sum == place->sum &&
-		      self.stored == place->stored;
-	file_unref(&store->files, &file);
-	free(front);
-	free(value);
+	file_unref(&s->store->files, &file);
+	free(buf);
 	return has;
 }
 
 /* Is the other part of an object there? */
 static bool
-resolves(struct store *store, const struct place *place, uint64_t id)
+resolves(struct scan *s, const struct object_info *info, bool head)
 {
+	const struct place *place = head ? &info->head : &info->body;
 	struct file *file;
 
 	switch (place->kind) {
 	case PLACE_NONE:
 		return true;
 	case PLACE_PACK:
-		return pack_has(store, place, id);
+		return pack_has(s, place, info, head);
 	case PLACE_BLOB:
-		if (file_open(&store->files, place, id, &file) != 0)
+		if (file_open(&s->store->files, place, info->id, &file) != 0)
 			return false;
-		file_unref(&store->files, &file);
+		file_unref(&s->store->files, &file);
 		return true;
 	case PLACE_SELF:
 		break;
@@ -205,45 +203,48 @@ on_find(void *arg, const struct image *old, struct image **out)
 /* Somebody removed the key meanwhile: what it had before is neither known, nor
  * found by the next salvage. */
 static void
-forget(struct store *store, struct salvage *s, struct file *file,
-    const struct object_value *value, const struct place *self)
+forget(struct scan *s, struct salvage *salvage, const struct record *r,
+    const struct place *self)
 {
-	uint64_t id = value->infos[0].id;
+	uint64_t id = r->plain.info.id;
 
-	if (id >= salvage_first_new(s))
+	if (id >= salvage_first_new(salvage))
 		return;
-	memory_change(store, store_hash(store, value->key), value->key,
-	    on_forget, &id, NULL);
-	disk_punch(file->fd, self->offset, self->front + self->stored);
+	memory_change(s->store, store_hash(s->store, r->plain.key),
+	    r->plain.key, on_forget, &id, NULL);
+	disk_punch(s->file->fd, self->offset, self->stored);
 }
 
 static int
-take(struct store *store, struct salvage *s, struct file *file,
-    const struct object_value *value, const struct place *self,
-    uint64_t *objects)
+take(struct scan *s, struct salvage *salvage, const struct record *r,
+    struct place *self, uint64_t *objects)
 {
-	struct object_info info = value->infos[0];
-	struct finding f = {s, value->key, &info, self, false};
-	struct hash hash = store_hash(store, value->key);
+	struct store *store = s->store;
+	struct object_info info = r->plain.info;
+	struct bytes key = r->plain.key;
+	struct finding f = {salvage, key, &info, self, false};
+	struct hash hash = store_hash(store, key);
 	bool head = info.head.kind == PLACE_SELF;
 	uint64_t next = atomic_load(&store->next_id);
 	int err;
 
-	if (head)
-		info.head = *self;
-	else
-		info.body = *self;
-	if (salvage_was_removed(s, hash)) {
-		forget(store, s, file, value, self);
+	if (salvage_was_removed(salvage, hash)) {
+		forget(s, salvage, r, self);
 		return 0;
 	}
-	if (!object_sound(&info) ||
-	    !resolves(store, head ? &info.body : &info.head, info.id))
+	if (head) {
+		info.head = *self;
+	} else {
+		self->encoding = info.body.encoding;
+		self->raw = info.body_size;
+		info.body = *self;
+	}
+	if (!object_sound(&info) || !resolves(s, &info, !head))
 		return 0;
 	while (next <= info.id && !atomic_compare_exchange_weak(
 				      &store->next_id, &next, info.id + 1))
 		;
-	err = memory_change(store, hash, value->key, on_find, &f, NULL);
+	err = memory_change(store, hash, key, on_find, &f, NULL);
 	if (!err)
 		*objects += f.is_new;
 	return err == LARDER_ABSENT ? 0 : err;
@@ -251,28 +252,25 @@ take(struct store *store, struct salvage *s, struct file *file,
 
 /* The record at s->at, if it is one. */
 static int
-take_record(struct scan *s, struct salvage *salvage, struct object_value *value,
-    uint64_t *objects)
+take_record(struct scan *s, struct salvage *salvage, uint64_t *objects)
 {
+	struct place self = {.kind = PLACE_PACK, .container = s->file->id};
 	uint64_t front, stored;
-	const char *p = look(s, OBJECT_FRONT_MIN);
-	struct place self;
-	int err;
+	const char *p = look(s, RECORD_MIN);
+	struct record r;
+	int err = LARDER_DAMAGED;
 
-	if (!p ||
-	    object_front_peek(bytes_of(p, OBJECT_FRONT_MIN), &front, &stored) !=
-		0 ||
-	    !(p = look(s, front + stored)) ||
-	    object_front_decode(bytes_of(p, front), value, &self) != 0 ||
-	    object_sum(p + front, stored, value->infos[0].id) != self.sum) {
+	if (p && record_peek(bytes_of(p, RECORD_MIN), &front, &stored) == 0 &&
+	    (p = look(s, front + stored)) != NULL)
+		err = record_decode(&s->coder, bytes_of(p, front + stored), &r);
+	if (err) {
 		s->at++;
-		return 0;
+		return err == LARDER_DAMAGED ? 0 : err;
 	}
-	self.container = s->file->id;
 	self.offset = s->at;
-	s->at += front + stored;
-	err = take(s->store, salvage, s->file, value, &self, objects);
-	return err;
+	self.stored = front + stored;
+	s->at += self.stored;
+	return take(s, salvage, &r, &self, objects);
 }
 
 static bool
@@ -293,7 +291,6 @@ rescue_pack(struct store *store, struct salvage *salvage, uint64_t id,
 {
 	struct place place = {.kind = PLACE_PACK, .container = id};
 	struct scan s = {.store = store};
-	struct object_value *value = malloc(sizeof(*value));
 	uint64_t allocated;
 	int err = file_open(&store->files, &place, 0, &s.file);
 
@@ -305,10 +302,10 @@ rescue_pack(struct store *store, struct salvage *salvage, uint64_t id,
 		err = 0;
 	}
 	s.buf = malloc(WINDOW);
-	if (!value || !s.buf)
+	if (!s.buf)
 		err = LARDER_NOMEM;
 	while (!err && seek_record(&s)) {
-		err = take_record(&s, salvage, value, objects);
+		err = take_record(&s, salvage, objects);
 		if (!err && salvage_ending(salvage))
 			err = LARDER_CLOSED;
 		/* Where it cannot be written there is time. */
@@ -318,7 +315,8 @@ rescue_pack(struct store *store, struct salvage *salvage, uint64_t id,
 	}
 	file_unref(&store->files, &s.file);
 	free(s.buf);
-	free(value);
+	frame_release(&s.coder);
+	frame_release(&s.other);
 	return err;
 }
 
@@ -333,12 +331,12 @@ rescue_is_main(struct store *store, uint64_t id)
 	if (s.buf && file_open(&store->files, &place, 0, &s.file) == 0 &&
 	    disk_size(s.file->fd, &s.size, &allocated) == 0)
 		while (seek_record(&s)) {
-			const char *p = look(&s, OBJECT_FRONT_MIN);
-			struct bytes front = {p, p ? OBJECT_FRONT_MIN : 0};
+			const char *p = look(&s, RECORD_MIN);
+			struct bytes front = {p, p ? RECORD_MIN : 0};
 			uint64_t n, stored;
 
-			if (object_front_peek(front, &n, &stored) == 0) {
-				moved = object_front_moved(front);
+			if (record_peek(front, &n, &stored) == 0) {
+				moved = record_is_moved(front);
 				break;
 			}
 			s.at++;

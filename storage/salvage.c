@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "internal.h"
+#include "record.h"
 
 /* Keys that are remembered; of more, some may come back. */
 #define REMOVED_MAX (1u << 21)
@@ -198,10 +199,10 @@ settle(struct store *store, uint64_t id)
 	if (disk_open(store->dir, name, O_RDONLY, &fd) != 0)
 		return;
 	err = disk_size(fd, &size, &allocated);
-	if (!err && size >= OBJECT_FRONT_MIN)
-		err = disk_read(fd, buf, OBJECT_FRONT_MIN, 0);
-	if (!err && size >= OBJECT_FRONT_MIN &&
-	    object_front_find(bytes_of(buf, OBJECT_FRONT_MIN)) == buf) {
+	if (!err && size >= RECORD_MIN)
+		err = disk_read(fd, buf, RECORD_MIN, 0);
+	if (!err && size >= RECORD_MIN &&
+	    record_find(bytes_of(buf, RECORD_MIN)) == buf) {
 		err = file_settle(&store->files, id, PLACE_PACK);
 	} else {
 		if (!err && size >= sizeof(buf))

@@ -231,7 +231,7 @@ store_where(
 	}
 	file_name(info.body.container, info.body.kind, false, name);
 	snprintf(out, n, "%s @ %llu, %llu bytes %s", name,
-	    (unsigned long long)(info.body.offset + info.body.front),
+	    (unsigned long long)info.body.offset,
 	    (unsigned long long)info.body.stored,
 	    encoding_name(info.body.encoding));
 	return 0;

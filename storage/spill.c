@@ -195,7 +195,7 @@ seal(struct blob *b, uint64_t id)
 	pthread_mutex_lock(&b->lock);
 	b->reserved = allocated;
 	err = file_adopt_table(b->file, &t, &b->table.entries, true);
-	b->place = (struct place){PLACE_BLOB, ENCODING_RAW, id, 0, 0, b->size,
+	b->place = (struct place){PLACE_BLOB, ENCODING_RAW, id, 0, b->size,
 	    b->size, object_get64(end + 56)};
 	b->sealed = !err;
 	pthread_mutex_unlock(&b->lock);

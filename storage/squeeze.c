@@ -157,7 +157,7 @@ seal(struct store *store, struct press_task *t)
 	else
 		budget_force(&store->budget, allocated - t->reserved);
 	t->reserved = allocated;
-	t->place = (struct place){PLACE_BLOB, t->encoding, t->to->id, 0, 0,
+	t->place = (struct place){PLACE_BLOB, t->encoding, t->to->id, 0,
 	    trailer->stored, trailer->raw, object_get64(end + 56)};
 	return 0;
 }

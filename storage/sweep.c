@@ -17,6 +17,7 @@
 #include <stdlib.h>
 
 #include "internal.h"
+#include "record.h"
 #include "salvage.h"
 
 /* Names, and packs, between two pauses. */
@@ -119,19 +120,17 @@ add_use(struct uses *u, uint64_t from, uint64_t to)
 
 /* Where the record there ends; 0: it cannot be told. */
 static uint64_t
-record_end(struct file *file, uint64_t offset)
+record_end(struct file *file, uint64_t offset, struct frame_coder *coder)
 {
 	uint64_t front, stored, end = 0;
-	struct object_value value;
-	char fixed[OBJECT_FRONT_MIN], *buf = NULL;
-	struct place self;
+	char fixed[RECORD_MIN], *buf = NULL;
+	struct record r;
 
 	if (disk_read(file->fd, fixed, sizeof(fixed), offset) == 0 &&
-	    object_front_peek(
-		bytes_of(fixed, sizeof(fixed)), &front, &stored) == 0 &&
+	    record_peek(bytes_of(fixed, sizeof(fixed)), &front, &stored) == 0 &&
 	    (buf = malloc(front)) &&
 	    disk_read(file->fd, buf, front, offset) == 0 &&
-	    object_front_decode(bytes_of(buf, front), &value, &self) == 0)
+	    record_decode_front(coder, bytes_of(buf, front), &r) == 0)
 		end = offset + front + stored;
 	free(buf);
 	return end;
@@ -145,6 +144,7 @@ list_uses(
     struct catalog_reader *r, uint64_t id, struct file *file, struct uses *u)
 {
 	struct catalog_walk walk = {.count = 1};
+	struct frame_coder coder = {0};
 	int err = 0;
 
 	while (!err && walk.count) {
@@ -156,13 +156,14 @@ list_uses(
 			err = catalog_offset(walk.keys[i], &offset);
 			if (err)
 				break;
-			end = record_end(file, offset);
+			end = record_end(file, offset, &coder);
 			if (u->count && !u->list[u->count - 1].to)
 				u->list[u->count - 1].to = offset;
 			err = add_use(u, offset, end);
 		}
 	}
 	catalog_walk_release(&walk);
+	frame_release(&coder);
 	if (u->count && !u->list[u->count - 1].to)
 		u->list[u->count - 1].to = UINT64_MAX;
 	return err;

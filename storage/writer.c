@@ -20,6 +20,7 @@
 #include <time.h>
 
 #include "internal.h"
+#include "record.h"
 #include "larder/clock.h"
 
 /* One group appends no more than that. */
@@ -399,8 +400,8 @@ writer_init(struct store *store)
 	struct writer *w = &store->writer;
 	int err;
 
-	w->raw = malloc(2 * STORE_SMALL);
-	w->pressed = malloc(frame_bound(2 * STORE_SMALL));
+	w->raw = malloc(RECORD_MAX);
+	w->pressed = malloc(frame_bound(STORE_SMALL));
 	if (!w->raw || !w->pressed)
 		return LARDER_NOMEM;
 	err = catalog_reader_open(store->catalog, &w->reader);

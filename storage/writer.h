@@ -23,6 +23,7 @@
 
 struct blob;
 struct file;
+struct record;
 struct store;
 
 /* Positions in the queue of containers from here on are the main queue's. */
@@ -71,7 +72,7 @@ struct writer {
 	struct catalog_totals totals;
 	struct pack packs[POLICY_QUEUES];
 	struct policy policy;
-	char *raw, *pressed;	/* room for one payload each */
+	char *raw, *pressed;	/* room for a record; for a body, pressed */
 	uint64_t catalog_taken; /* of the budget, for the catalog's file */
 	uint64_t grant;		/* of the budget, taken for the group */
 	bool evicting;		/* may take the last of the budget */
@@ -139,10 +140,10 @@ void commit_account_catalog(struct store *store);
 void commit_compact_catalog(struct store *store);
 /* Opening: what was to be punched when it ended. */
 void commit_punch_again(struct store *store);
-/* pack.c: appends a record to a queue's pack, by its buffer; place says where
- * it will be. value: of one info, whose SELF is this payload. 0 or an error. */
-int pack_append(struct store *store, enum policy_queue queue,
-    struct object_value *value, struct place *place, const char *payload);
+/* pack.c: appends a record to a queue's pack, by its buffer, as record_encode()
+ * does; place says where it will be. 0 or an error. */
+int pack_append(struct store *store, enum policy_queue queue, struct record *r,
+    const struct record *was, struct place *place);
 /* Opening: it goes on where the catalog says. 0 or an error. */
 int pack_resume(struct store *store, enum policy_queue queue);
 /* Writes the buffers out and makes them durable. */

@@ -350,10 +350,13 @@ on_remove(const char *path, const struct stat *st, int flag, struct FTW *ftw)
 	return remove(path);
 }
 
-/* Bytes of the catalog, and of these in use; nobody has the store open. */
+/* Bytes of the catalog, of these in use, and how many objects it knows: some
+ * more were inserted until the kill. Nobody has the store open. */
 static void
-catalog_of(const char *path, uint64_t *size, uint64_t *used)
+catalog_of(const char *path, uint64_t *size, uint64_t *used, double *objects)
 {
+	struct catalog_reader *r;
+	struct catalog_totals totals;
 	struct catalog *c;
 	char name[512];
 	int err;
@@ -364,6 +367,13 @@ catalog_of(const char *path, uint64_t *size, uint64_t *used)
 		die(name, err);
 	*size = catalog_size(c);
 	*used = catalog_used(c);
+	err = catalog_reader_open(c, &r);
+	if (!err)
+		err = catalog_get_totals(r, &totals);
+	if (err)
+		die(name, err);
+	*objects = (double)totals.objects;
+	catalog_reader_close(&r);
 	catalog_close(&c);
 }
 
@@ -371,7 +381,7 @@ static void
 step(const char *path, uint64_t from, uint64_t to, uint64_t all)
 {
 	uint64_t size, used, gc_size, gc_used;
-	double start_ms, n = (double)to;
+	double start_ms, n;
 	struct report r;
 	int64_t before;
 	pid_t pid;
@@ -392,13 +402,13 @@ step(const char *path, uint64_t from, uint64_t to, uint64_t all)
 	start_ms = (double)(clock_mono_ms() - before);
 	finish(pid, "probe");
 	close(in);
-	catalog_of(path, &size, &used);
+	catalog_of(path, &size, &used, &n);
 	du_sum = 0;
 	nftw(path, on_du, 16, FTW_PHYS);
 	pid = start(":gc", path, 0, 0, all, &in);
 	finish(pid, "gc");
 	close(in);
-	catalog_of(path, &gc_size, &gc_used);
+	catalog_of(path, &gc_size, &gc_used, &n);
 	printf("%10llu %8.1f %8.1f %8.1f %8.0f %8.1f %7.1f %8.1f %8.1f %7.3f "
 	       "%7.0f\n",
 	    (unsigned long long)to, (double)size / n, (double)used / n,

@@ -37,11 +37,9 @@ put_one(struct catalog *c, uint64_t i)
 	    .meta = {meta, meta_of(i, meta)}};
 	*body = (struct place){.kind = PLACE_PACK,
 	    .container = i / 28000 * 28001 + 1,
-	    .offset = i % 28000 * 2460,
-	    .front = 195,
-	    .stored = BODY + 215,
-	    .raw = BODY + 215,
-	    .sum = mix(i)};
+	    .offset = i % 28000 * 2220,
+	    .stored = BODY + 172,
+	    .raw = BODY};
 	err = catalog_put(c, plain_hash(url), v.key,
 	    bytes_of(buf, object_value_encode(&v, buf)));
 	return err ? err

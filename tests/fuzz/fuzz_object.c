@@ -1,6 +1,6 @@
 /*
  * What is read from the disk, by a disk that may hold anything: the catalog's
- * values and blocks, heads of pack records, trailers, seek tables, frames. The
+ * values and blocks, records of packs, trailers, seek tables, frames. The
  * first byte says which; sums are made to fit where the second one is odd,
  * since nobody guesses them.
  */
@@ -11,6 +11,7 @@
 #include "block.h"
 #include "frame.h"
 #include "object.h"
+#include "record.h"
 
 #define RAW_MAX 4096u
 
@@ -39,27 +40,28 @@ static void
 check_place(const struct place *place)
 {
 	check(place->stored <= INT64_MAX / 4 && place->raw <= INT64_MAX / 4);
+	check(place->kind != PLACE_PACK ||
+	      (place->raw <= STORE_SMALL && place->stored <= RECORD_MAX));
+}
+
+static void
+check_info(const struct object_info *info, struct bytes in)
+{
+	check_place(&info->head);
+	check_place(&info->body);
+	check(info->head_size <= STORE_SMALL);
+	check(info->body_size <= info->body.raw);
 	check(
-	    place->kind != PLACE_PACK || (place->raw <= 2 * STORE_SMALL &&
-					     place->stored <= 2 * STORE_SMALL));
+	    info->meta.p >= in.p && info->meta.p + info->meta.n <= in.p + in.n);
+	object_disk_size(info);
 }
 
 static void
 check_value(const struct object_value *v, struct bytes in)
 {
 	check(v->count >= 1 && v->count <= STORE_VARIANTS_MAX);
-	for (unsigned i = 0; i < v->count; i++) {
-		const struct object_info *info = &v->infos[i];
-
-		check_place(&info->head);
-		check_place(&info->body);
-		check(info->head_size <= STORE_SMALL);
-		check(info->body_size <= info->body.raw);
-		check(info->meta.p >= in.p &&
-		      info->meta.p + info->meta.n <= in.p + in.n);
-		check(object_skip(info) <= 2 * STORE_SMALL);
-		object_disk_size(info);
-	}
+	for (unsigned i = 0; i < v->count; i++)
+		check_info(&v->infos[i], in);
 }
 
 /* What decodes is encoded to what decodes to the same. */
@@ -85,25 +87,89 @@ fuzz_value(struct bytes in)
 	free(again);
 }
 
+/* The front is checked first, with the sum that the record names. */
 static void
-fuzz_front(struct bytes in, bool fitting)
+make_fit(struct bytes in)
 {
-	struct object_value v;
-	struct place self;
-	uint64_t front, stored;
+	static struct frame_coder coder;
+	struct record r;
+	uint64_t front, stored, sum;
+	char check[8];
 
-	if (fitting && in.n >= OBJECT_FRONT_MIN)
-		object_put64(writable(in) + 24,
-		    object_sum(in.p + OBJECT_FRONT_MIN, in.n - OBJECT_FRONT_MIN,
-			object_get64(in.p + 16)));
-	if (object_front_peek(in, &front, &stored) == 0)
-		check(front >= OBJECT_FRONT_MIN && front <= 1u << 20 &&
-		      stored <= 2 * STORE_SMALL);
-	if (object_front_decode(in, &v, &self) != 0)
+	memcpy(writable(in), "LDR\3", 4);
+	if (record_peek(in, &front, &stored) != 0 || front > in.n)
 		return;
-	check_value(&v, in);
-	check_place(&self);
-	check(v.key.n <= STORE_KEY_MAX);
+	for (unsigned i = 0; i < 2; i++) {
+		sum = object_get64(in.p + 8);
+		object_put64(
+		    check, object_sum(in.p + 16, (size_t)front - 16, sum));
+		memcpy(writable(in) + 4, check, 4);
+		if (record_decode_front(
+			&coder, bytes_of(in.p, (size_t)front), &r) != 0)
+			return;
+		object_put64(writable(in) + 8,
+		    object_sum(in.p + 16, in.n - 16, r.plain.info.id));
+	}
+}
+
+static void
+check_record(const struct record *r, struct bytes in)
+{
+	check(r->plain.key.n <= STORE_KEY_MAX);
+	check(r->said.n <= RECORD_PLAIN && r->payload.n <= STORE_SMALL);
+	check_info(&r->plain.info, r->said);
+	check(r->plain.head.p >= r->said.p &&
+	      r->plain.head.p + r->plain.head.n <= r->said.p + r->said.n);
+	check(r->front >= RECORD_MIN && r->front <= in.n);
+}
+
+/* Whoever wrote it: what is encoded again is decoded to the same. */
+static void
+encode_again(struct record *r)
+{
+	static struct frame_coder coder, other;
+	char *buf = malloc(record_bound(r));
+	struct record again;
+	size_t n;
+
+	check(buf != NULL);
+	n = record_encode(&coder, r, NULL, buf);
+	check(n > 0 && n <= record_bound(r));
+	check(record_decode(&other, bytes_of(buf, n), &again) == 0);
+	check(bytes_eq(again.said, r->said));
+	check(bytes_eq(again.payload, r->payload));
+	free(buf);
+}
+
+static void
+fuzz_record(struct bytes in, bool fitting)
+{
+	static struct frame_coder coder;
+	uint64_t front, stored;
+	struct record r;
+	char *body;
+
+	if (fitting && in.n >= RECORD_MIN)
+		make_fit(in);
+	if (record_peek(in, &front, &stored) == 0)
+		check(front >= RECORD_MIN && front <= RECORD_FRONT &&
+		      stored <= STORE_SMALL);
+	if (record_decode_front(&coder, in, &r) == 0)
+		check_record(&r, in);
+	if (record_decode(&coder, in, &r) != 0)
+		return;
+	check_record(&r, in);
+	check(r.front + r.payload.n == in.n);
+	if (r.plain.info.body.kind == PLACE_SELF &&
+	    r.plain.info.body.encoding == ENCODING_ZSTD) {
+		body = malloc(r.plain.info.body_size + !r.plain.info.body_size);
+		check(body != NULL);
+		record_body(&coder, &r, body);
+		free(body);
+	}
+	/* body and said are still those of the last one that was decoded. */
+	if (record_decode(&coder, in, &r) == 0 && r.dictionary < 2)
+		encode_again(&r);
 }
 
 static void
@@ -212,6 +278,9 @@ fuzz_frame(struct bytes in)
 	to = malloc(raw + !raw);
 	check(to != NULL);
 	frame_unpress(&coder, to, raw, in.p, in.n);
+	for (unsigned kind = 0; kind < DICTIONARY_KINDS; kind++)
+		frame_unfold(&coder, DICTIONARY_NEWEST,
+		    (enum dictionary_kind)kind, in, to, raw);
 	free(to);
 }
 
@@ -231,7 +300,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		fuzz_value(in);
 		break;
 	case 1:
-		fuzz_front(in, fitting);
+		fuzz_record(in, fitting);
 		break;
 	case 2:
 		fuzz_block(in, fitting);

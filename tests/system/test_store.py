@@ -146,7 +146,7 @@ def test_another_format_version(make, origin, path):
     superblock = larder.cache / "larder.store"
     data = superblock.read_bytes()
     assert data.startswith(b"larder store, format "), data[:40]
-    superblock.write_bytes(data.replace(b"format 2", b"format 9"))
+    superblock.write_bytes(data.replace(b"format 3", b"format 9"))
     before = listing(larder.cache)
     refuses(larder, str(larder.cache).lower(), "format|version")
     assert [e for e in listing(larder.cache) if "lock" not in e[0]] == \

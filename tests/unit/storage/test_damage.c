@@ -174,11 +174,11 @@ test_messages(void **state)
 	put(f, "k", "", 1, 100, true);
 	refused(f, LARDER_LOCKED, "another larderd");
 	fixture_shut(f);
-	overwrite(f, "larder.store", "larder store, format 3\n");
+	overwrite(f, "larder.store", "larder store, format 4\n");
 	refused(f, LARDER_FORMAT, "run the version that wrote it");
 	overwrite(f, "larder.store", "something of somebody else's");
 	refused(f, LARDER_DAMAGED, "larder.store");
-	overwrite(f, "larder.store", "larder store, format 2\n");
+	overwrite(f, "larder.store", "larder store, format 3\n");
 	refused(f, LARDER_DAMAGED, "larder.store");
 	snprintf(path, sizeof(path), "%s/catalog.mdb", f->path);
 	assert_int_equal(access(path, F_OK), 0);

@@ -543,7 +543,7 @@ write_lie(
 	fwrite(table, 1, sizeof(table), file);
 	fwrite(end, 1, sizeof(end), file);
 	fclose(file);
-	*place = (struct place){PLACE_BLOB, ENCODING_FRAMES, id, 0, 0, t.stored,
+	*place = (struct place){PLACE_BLOB, ENCODING_FRAMES, id, 0, t.stored,
 	    t.raw, object_get64(end + 56)};
 }
 
