@@ -238,6 +238,11 @@ fill_found(
 	out->records = arena_alloc(arena, image->count * sizeof(*out->records));
 	if (!out->records)
 		return LARDER_NOMEM;
+	/* Most have one variant, and it is opened soon: it is far away. */
+	if (image->objects[0]->blob) {
+		__builtin_prefetch(image->objects[0]->blob);
+		__builtin_prefetch(&image->objects[0]->blob->head);
+	}
 	for (unsigned i = 0; i < image->count && !err; i++)
 		err = fill_record(arena, image->objects[i], &out->records[i]);
 	return err;

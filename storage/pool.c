@@ -3,12 +3,31 @@
  */
 #include "pool.h"
 
+#include <sched.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* Those who wait for these threads wait for a disk, or for what is large; they
+ * are not to hold up a worker that shares their processor. */
+#define NICE 5
+
+static void
+be_nice(void)
+{
+	struct sched_param none = {0};
+
+	/* Where one of these is refused it is only less polite. */
+	(void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &none);
+	(void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
+}
+
 static void *
 work(void *arg)
 {
 	struct pool *pool = arg;
 	struct frame_coder coder = {0};
 
+	be_nice();
 	pthread_mutex_lock(&pool->lock);
 	for (;;) {
 		struct list *node = list_shift(&pool->jobs);

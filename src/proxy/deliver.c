@@ -69,7 +69,7 @@ body_peek(struct exchange *x, size_t max, struct blob_slice *slice)
 static int
 next_slice(struct exchange *x, struct blob_slice *slice)
 {
-	size_t max = WORKER_BURST;
+	size_t max = worker_burst(x->w);
 	int err;
 
 	*slice = (struct blob_slice){.fd = -1};
@@ -108,6 +108,7 @@ account(struct exchange *x, size_t before, size_t body)
 	struct stats *stats = &x->w->stats;
 
 	x->sent += before + body;
+	x->w->moved += before + body;
 	x->body_sent += body;
 	stats_add(stats, STAT_served_bytes, before + body);
 	if (body == 0)
@@ -233,7 +234,7 @@ deliver_step(struct exchange *x)
 {
 	int64_t now = loop_mono_ms(x->w->loop);
 	struct conn *conn = x->client->conn;
-	uint64_t stop = x->sent + WORKER_BURST;
+	uint64_t stop = x->sent + worker_burst(x->w);
 
 	if (x->recode != NULL)
 		recode_turn(x->recode);

@@ -370,6 +370,7 @@ pump_some(struct fetch *f)
 		return false;
 	}
 	stats_add(&f->w->stats, STAT_cost_bytes, data.n);
+	f->w->moved += data.n;
 	conn_consume(f->conn, used);
 	if (err == LARDER_ABSENT) {
 		fetch_finish(f);
@@ -393,7 +394,7 @@ pump_some(struct fetch *f)
 void
 fetch_pump(struct fetch *f)
 {
-	uint64_t stop = f->body.total + WORKER_BURST;
+	uint64_t stop = f->body.total + worker_burst(f->w);
 
 	count_received(f);
 	while (f->body.total < stop)

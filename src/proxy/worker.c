@@ -63,6 +63,7 @@ on_turn(void *arg)
 	struct worker *w = arg;
 
 	store_view_turn(w->view);
+	w->moved = 0;
 }
 
 /* Others have more clients than places. */

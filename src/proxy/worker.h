@@ -39,8 +39,13 @@ struct tally;
 #define WORKER_READ   (64u * 1024)
 /* What recoding may hold in a worker: half a thousand encoders at once */
 #define WORKER_CODING (128u * 1024 * 1024)
-/* What one connection may move before the others of the loop have their turn */
+/* What one connection may move before the others of the loop have their turn:
+ * much, or large transfers were nothing but turns; but where all of them have
+ * moved WORKER_TURN in this turn, little, for who wants something small waits
+ * for them. Bytes. */
 #define WORKER_BURST  (1024u * 1024)
+#define WORKER_TURN   (2u * 1024 * 1024)
+#define WORKER_SHARE  (128u * 1024)
 
 struct worker {
 	struct proxy *proxy;
@@ -66,6 +71,7 @@ struct worker {
 	unsigned background_count; /* of these, for no client */
 	struct list tunnels;	   /* struct tunnel.node */
 	struct list splices;	   /* struct splice.node */
+	size_t moved;		   /* bytes by all, in this turn of the loop */
 	size_t coding;		   /* bytes held by recode.c */
 	struct coded *coded;	   /* what it has made */
 
@@ -110,6 +116,13 @@ int worker_start(struct worker *w);
 /* Its loop is to answer; whether it has, or has ended. From any thread. */
 void worker_ask(struct worker *w);
 bool worker_answered(const struct worker *w);
+
+/* What a connection may move now. */
+static inline size_t
+worker_burst(const struct worker *w)
+{
+	return w->moved < WORKER_TURN ? WORKER_BURST : WORKER_SHARE;
+}
 
 /* Wall clock of this turn, in seconds. */
 int64_t worker_now(struct worker *w);
