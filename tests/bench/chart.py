@@ -1,7 +1,7 @@
 """Bars as SVG, for the README: shorter is better."""
 from xml.sax.saxutils import escape
 
-WIDTH, BAR, GAP, LEFT, RIGHT = 720, 18, 6, 150, 90
+WIDTH, BAR, GAP, LEFT, RIGHT = 720, 18, 6, 150, 150
 COLOURS = {"larder": "#b4530a", "limit": "#9aa0a6"}
 
 

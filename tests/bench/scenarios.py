@@ -181,7 +181,7 @@ def hits_disk(options):
 
 
 def hits_zstd(options):
-    """small hits of text, clients take zstd: stored frames as they are"""
+    """small hits of text, clients take zstd"""
     result = Result("", SMALL)
     fields = {"Accept-Encoding": "zstd"}
 
