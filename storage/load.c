@@ -281,10 +281,9 @@ hand_over(struct blob *b, uint64_t block, struct chunk *frame)
 			continue;
 		r->want = 0;
 		r->given = block + 1;
-		if (!frame)
-			continue;
+		/* Nothing else is taken for the block's bytes. */
 		chunk_unref(&old);
-		r->held = chunk_ref(frame);
+		r->held = frame ? chunk_ref(frame) : NULL;
 	}
 }
 
@@ -312,7 +311,7 @@ run_block(struct load_job *j, struct frame_coder *coder)
 	if (err)
 		b->broken = err;
 	if (!err)
-		hand_over(b, j->block, frames ? to : NULL);
+		hand_over(b, j->block, j->table ? to : NULL);
 	blob_wake_readers(b);
 	pthread_mutex_unlock(&b->lock);
 	chunk_unref(&to);

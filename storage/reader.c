@@ -153,14 +153,15 @@ peek_file(
 	if (left > b->written - r->pos)
 		left = b->written - r->pos;
 	out->n = left < max ? left : max;
-	if (b->file->encoding == ENCODING_FRAMES) {
-		if (!frame || r->given != block + 1)
-			return load_block(r, block);
+	/* Read in for this reader: out of memory, for in the page cache it may
+	 * be cold again by now, and who sends it would wait for the disk. */
+	if (frame && r->given == block + 1) {
 		out->mem = frame->data + r->pos % size;
 		return 0;
 	}
-	/* Read in for this reader, and cold again: memory is short, and going
-	 * round again would not help. */
+	if (b->file->encoding == ENCODING_FRAMES)
+		return load_block(r, block);
+	/* One that is not whole was read in, and is not held. */
 	if (!is_checked(b, block) ||
 	    (r->given != block + 1 &&
 		!disk_is_warm(b->file->fd, r->pos, out->n)))
@@ -202,6 +203,7 @@ peek_locked(
 	check(r->pos >= b->tail_start);
 	at = r->pos - b->tail_start;
 	let_go(&r->held);
+	r->given = 0;
 	r->held = chunk_ref(b->tail[at / BLOB_CHUNK]);
 	out->mem = b->tail[at / BLOB_CHUNK]->data + at % BLOB_CHUNK;
 	if (out->n > BLOB_CHUNK - at % BLOB_CHUNK)
@@ -244,6 +246,16 @@ blob_slice_copy(const struct blob_slice *slice, char *to)
 	return 0;
 }
 
+/* Is what it holds the block that it reads on in? */
+static bool
+holds_block(const struct blob_reader *r)
+{
+	const struct blob *b = r->blob;
+
+	return b->file && b->file->table &&
+	       r->pos / b->file->block + 1 == r->given;
+}
+
 void
 blob_reader_advance(struct blob_reader *r, size_t n)
 {
@@ -255,7 +267,7 @@ blob_reader_advance(struct blob_reader *r, size_t n)
 	}
 	pthread_mutex_lock(&b->lock);
 	r->pos += n;
-	if (!b->file || b->file->encoding != ENCODING_FRAMES)
+	if (!holds_block(r))
 		let_go(&r->held);
 	if (b->window)
 		blob_trim(b);

@@ -3,6 +3,7 @@
  * each byte, and memory stays within the window.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/wait.h>
 
 #include "disk.h"
@@ -367,6 +368,74 @@ test_commit_as_refused(void **state)
 	fixture_free(f);
 }
 
+static int
+forget_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+	int fd = flag == FTW_F ? open(path, O_RDONLY) : -1;
+
+	(void)st;
+	(void)ftw;
+	if (fd < 0)
+		return 0;
+	posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+	close(fd);
+	return 0;
+}
+
+/* A page cache that forgets all the time: what was read in for a reader is sent
+ * out of memory, and nobody goes round and round. */
+static void
+test_cold(void **state)
+{
+	struct fixture *f = fixture_new(128 * MIB, 0);
+	uint64_t size = 5 * MIB + 77, pos = 0;
+	struct store_found found;
+	struct bell bell = {0};
+	struct blob *blob;
+	struct blob_reader r;
+	struct blob_slice s;
+	int err = 0;
+
+	(void)state;
+	put(f, "k", "", 5, size, true);
+	store_flush(f->store);
+	fixture_reopen(f);
+	assert_int_equal(store_find(f->view, BYTES("k"), &f->arena, &found), 0);
+	assert_int_equal(store_open_blob(f->view, &found.records[0], &blob), 0);
+	assert_int_equal(blob_reader_open(&r, f->view, blob, 0, STORE_UNKNOWN,
+			     on_wake, &bell),
+	    0);
+	while (!err) {
+		char buf[4096];
+		size_t n;
+
+		nftw(f->path, forget_one, 16, FTW_PHYS);
+		err = blob_reader_peek(&r, 100000, &s);
+		/* Its head, and its block. */
+		for (unsigned i = 0; i < 2 && err == LARDER_AGAIN; i++) {
+			bell_wait(&bell);
+			nftw(f->path, forget_one, 16, FTW_PHYS);
+			err = blob_reader_peek(&r, 100000, &s);
+			if (!err)
+				assert_non_null(s.mem);
+		}
+		if (err)
+			break;
+		n = s.n < sizeof(buf) ? s.n : sizeof(buf);
+		s.n = n;
+		assert_int_equal(blob_slice_copy(&s, buf), 0);
+		for (size_t i = 0; i < n; i++)
+			assert_int_equal(buf[i], byte_at(5, pos + i));
+		blob_reader_advance(&r, n);
+		pos += n;
+	}
+	assert_int_equal(err, LARDER_ABSENT);
+	assert_int_equal(pos, size);
+	blob_reader_close(&r);
+	blob_unref(&blob);
+	fixture_free(f);
+}
+
 int
 main(void)
 {
@@ -379,6 +448,7 @@ main(void)
 	    cmocka_unit_test(test_ranges),
 	    cmocka_unit_test(test_commit_as),
 	    cmocka_unit_test(test_commit_as_refused),
+	    cmocka_unit_test(test_cold),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
