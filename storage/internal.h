@@ -58,6 +58,7 @@ struct store {
 	_Atomic uint64_t written, rewritten; /* bytes: new, of survivors */
 	_Atomic uint64_t commits;
 	_Atomic uint64_t verified;    /* by the verification that runs */
+	_Atomic uint64_t gc_at;	      /* the container that gc looks at */
 	_Atomic uint64_t unreadable;  /* records of the catalog: a wrong sum */
 	_Atomic uint64_t remakes;     /* of the catalog, since it was opened */
 	_Atomic int64_t no_room_said; /* clock_mono_ms(): once a while */

@@ -77,6 +77,7 @@ merge_all(struct store *store)
 	if (salvage_busy(store))
 		return;
 	while (!err && catalog_next_container(r, &id) == 0) {
+		store->gc_at = id;
 		err = catalog_get_container(r, id, &c);
 		catalog_reader_rest(r);
 		if (!err && is_sparse(&c))

@@ -250,6 +250,7 @@ store_gc(struct store *store, struct store_removed *out)
 		objects = bytes = 0;
 	salvage_wait(store);
 	err = writer_flush(store);
+	store->gc_at = 0;
 	writer_gc(store);
 	out->objects = store->evicted - objects;
 	out->bytes = store->evicted_bytes - bytes;

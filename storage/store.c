@@ -361,6 +361,8 @@ store_stats(struct store *store, struct store_stats *out)
 	    .io_errors = disk_errors() - store->errors_before,
 	    .commits = store->commits,
 	    .verified = store->verified,
+	    .gc_done = store->gc_at,
+	    .gc_of = store->next_id,
 	};
 }
 

@@ -367,6 +367,8 @@ struct store_stats {
 	uint64_t commits;
 	uint64_t
 	    verified; /* objects that the present store_verify() has read */
+	/* Containers that the present store_gc() has looked at, of so many. */
+	uint64_t gc_done, gc_of;
 };
 
 void store_stats(struct store *store, struct store_stats *out);

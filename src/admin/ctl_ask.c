@@ -65,8 +65,10 @@ watch_main(void *arg)
 			continue;
 		store_stats(w->store, &s);
 		w->drawn = true;
-		ctl_bar_draw(
-		    w->doing, &(struct ctl_progress){s.verified, s.objects});
+		ctl_bar_draw(w->doing,
+		    strcmp(w->doing, "gc") == 0
+			? &(struct ctl_progress){s.gc_done, s.gc_of}
+			: &(struct ctl_progress){s.verified, s.objects});
 	}
 	pthread_mutex_unlock(&w->lock);
 	return NULL;

@@ -120,7 +120,7 @@ static const struct ctl_command commands[] = {
 	.help = "Brings the cache within its budget and gives the disk "
 		"back what is free.\n\n"
 		"  larderctl -q gc\n",
-	.question = {"/gc", .post = true, .job = job_gc},
+	.question = {"/gc", .post = true, .job = job_gc, .doing = "gc"},
 	.show = ctl_show_gc,
     },
     {

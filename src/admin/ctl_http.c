@@ -98,10 +98,11 @@ show_progress(const struct ctl *ctl, int fd, const char *doing)
 
 		TAILQ_INIT(&none);
 		if (ctl_http(ctl, &progress, &none, &status, &answer) == 0) {
-			ctl_bar_draw(doing,
-			    &(struct ctl_progress){
-				(uint64_t)ctl_number(answer, "verified"),
-				(uint64_t)ctl_number(answer, "objects")});
+			const json_t *p = json_object_get(answer, doing);
+
+			ctl_bar_draw(doing, &(struct ctl_progress){
+						(uint64_t)ctl_number(p, "done"),
+						(uint64_t)ctl_number(p, "of")});
 			drawn = true;
 		}
 		json_decref(answer);

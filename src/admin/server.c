@@ -101,8 +101,10 @@ on_progress(struct server *s, struct evhttp_request *request)
 
 	store_stats(s->options.store, &stats);
 	reply(request, 200,
-	    json_pack("{s:I, s:I}", "verified", (json_int_t)stats.verified,
-		"objects", (json_int_t)stats.objects));
+	    json_pack("{s:{s:I, s:I}, s:{s:I, s:I}}", "verify", "done",
+		(json_int_t)stats.verified, "of", (json_int_t)stats.objects,
+		"gc", "done", (json_int_t)stats.gc_done, "of",
+		(json_int_t)stats.gc_of));
 }
 
 static void

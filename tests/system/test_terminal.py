@@ -232,23 +232,25 @@ def test_bar_of_prefetch(make, origin, path, terminal):
     assert quiet.end() == 0 and quiet.output == b""
 
 
-def test_bar_of_verify(make, origin, path, terminal):
+@pytest.mark.parametrize("job,done", [("verify", rb"1 object read.*no damage"),
+                                      ("gc", rb"0 objects, 0 B given back")])
+def test_bar_of_a_job(make, origin, path, terminal, job, done):
     """While the answer is not there; what is quick is through before."""
     larder = make()
     larder.get(origin.on(path, Reply(pattern(300_000), fields=FRESH)))
     larder.signal(signal.SIGSTOP)
     try:
-        shown = terminal(larder, "verify")
+        shown = terminal(larder, job)
         shown.read(1)
     finally:
         larder.signal(signal.SIGCONT)
     assert shown.end() == 0
-    assert re.search(rb"verify \[[#.]*\] +\d+ %", shown.output), shown.output
-    assert re.search(rb"\x1b\[K1 object read.*no damage", shown.output)
+    assert re.search(job.encode() + rb" \[[#.]*\] +\d+ %", shown.output), shown.output
+    assert re.search(rb"\x1b\[K" + done, shown.output), shown.output
     assert larder.stop() == 0
-    shown = terminal(larder, "verify")
-    assert shown.end() == 0 and b"no damage" in shown.output
-    assert "\x1b" not in larder.ctl("verify", check=0).stderr
+    shown = terminal(larder, job)
+    assert shown.end() == 0 and re.search(done, shown.output), shown.output
+    assert "\x1b" not in larder.ctl(job, check=0).stderr
 
 
 def test_purge_all_asks_on_a_terminal(make, origin, path, terminal):
