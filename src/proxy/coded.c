@@ -114,7 +114,8 @@ coded_keep(struct coded *c, uint64_t id, enum http_coding to, uint64_t raw,
 		return;
 	*b = (struct coded_body){.refs = 1, .id = id, .to = to, .raw = raw};
 	b->n = n;
-	memcpy(b->data, p, n);
+	if (n > 0)
+		memcpy(b->data, p, n);
 	while (!list_empty(&c->used) && c->bytes + cost(b) > most)
 		drop_oldest(c);
 	list_init(&b->node);

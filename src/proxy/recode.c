@@ -175,7 +175,8 @@ collect(struct recode *r)
 		r->id = 0;
 		return;
 	}
-	memcpy(r->all + r->all_n, r->buffers->out, r->n);
+	if (r->n > 0)
+		memcpy(r->all + r->all_n, r->buffers->out, r->n);
 	r->all_n += r->n;
 	if (r->ended)
 		coded_keep(r->w->coded, r->id, r->to, r->taken, r->all,
