@@ -6,6 +6,7 @@
 #include "http/list.h"
 #include "larder/check.h"
 #include "proxy/client.h"
+#include "proxy/coded.h"
 #include "proxy/exchange.h"
 #include "proxy/fetch.h"
 #include "proxy/partial.h"
@@ -164,7 +165,7 @@ choose_coding(struct exchange *x)
 	if (is_recoded(x) && x->head.method != HTTP_HEAD &&
 	    !is_not_modified(x) &&
 	    recode_new(x->w, c->from, c->to, x->conf->cache_max_object,
-		x->stored_id, &x->recode) < 0) {
+		x->length <= CODED_FROM ? x->stored_id : 0, &x->recode) < 0) {
 		if (c->needed)
 			return false;
 		c->to = c->from;

@@ -106,6 +106,9 @@ coded_keep(struct coded *c, uint64_t id, enum http_coding to, uint64_t raw,
 	struct coded_body *b;
 
 	check(n <= CODED_MAX);
+	/* There may be less room for all of it than there was. */
+	while (c->bytes > most)
+		drop_oldest(c);
 	/* Two clients may have had it coded at the same time. */
 	if (sizeof(*b) + n > most || look(c, id, to) != NULL)
 		return;

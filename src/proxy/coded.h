@@ -12,8 +12,10 @@
 #include "http/coding.h"
 #include "larder/list.h"
 
-/* A longer one is not kept; bytes. */
-#define CODED_MAX (64u * 1024)
+/* A longer one is not kept; nor is it tried with what is longer than that
+ * before. Bytes. */
+#define CODED_MAX  (64u * 1024)
+#define CODED_FROM (4 * CODED_MAX)
 
 struct coded_body {
 	unsigned refs;

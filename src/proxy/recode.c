@@ -44,11 +44,14 @@ struct recode {
 	struct buffers *buffers;
 };
 
+/* What is kept counts for each that holds it: it may be let go of meanwhile. */
 static void
 charge(struct recode *r)
 {
-	size_t now =
-	    sizeof(*r) + sizeof(*r->buffers) + http_coder_memory(r->coder);
+	size_t now = sizeof(*r) +
+		     (r->kept ? r->kept->n
+			      : sizeof(*r->buffers) +
+				    http_coder_memory(r->coder) + r->all_room);
 
 	r->w->coding += now;
 	r->w->coding -= r->charged;
@@ -70,6 +73,7 @@ from_kept(struct worker *w, struct coded_body *kept)
 	r->n = kept->n;
 	r->ended = true;
 	r->taken = kept->raw;
+	charge(r);
 	return r;
 }
 
@@ -77,16 +81,17 @@ int
 recode_new(struct worker *w, enum http_coding from, enum http_coding to,
     uint64_t limit, uint64_t id, struct recode **out)
 {
-	struct coded_body *kept = id ? coded_find(w->coded, id, to) : NULL;
+	struct coded_body *kept;
 	struct recode *r;
 
 	*out = NULL;
+	if (w->coding >= WORKER_CODING)
+		return LARDER_NOMEM;
+	kept = id ? coded_find(w->coded, id, to) : NULL;
 	if (kept != NULL) {
 		*out = from_kept(w, kept);
 		return *out ? 0 : LARDER_NOMEM;
 	}
-	if (w->coding >= WORKER_CODING)
-		return LARDER_NOMEM;
 	r = calloc(1, sizeof(*r));
 	if (r == NULL)
 		return LARDER_NOMEM;
@@ -173,6 +178,9 @@ collect(struct recode *r)
 	}
 	if (r->all_n + r->n > r->all_room) {
 		r->id = 0;
+		free(r->all);
+		r->all = NULL;
+		r->all_room = 0;
 		return;
 	}
 	if (r->n > 0)
@@ -198,13 +206,13 @@ step(struct recode *r, struct source *source, bool growing)
 	r->at = 0;
 	err = http_coder_step(r->coder, &in, more, r->buffers->out,
 	    sizeof(r->buffers->out), &r->n);
-	charge(r);
 	if (given > in.n)
 		source_advance(source, given - in.n);
 	r->taken += given - in.n;
 	r->ended = err == LARDER_ABSENT;
 	r->failed = err < 0 && !r->ended && err != LARDER_AGAIN;
 	collect(r);
+	charge(r);
 	if (r->ended)
 		return 0;
 	if (err == LARDER_AGAIN)
