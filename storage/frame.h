@@ -34,8 +34,9 @@ void frame_release(struct frame_coder *coder);
 bool frame_reserve(struct frame_room *room, size_t n);
 /* Room that frame_press() needs for n bytes. */
 size_t frame_bound(size_t n);
-/* Whether a sample of these bytes shrinks by enough to be worth it. */
-bool frame_gains(struct frame_coder *coder, const char *p, size_t n);
+/* Whether they may shrink by enough to be worth it, as a sample of them says.
+ */
+bool frame_gains(struct frame_coder *coder, struct bytes in);
 /* Bytes of the frame, or 0 when it would not be clearly smaller. */
 size_t frame_press(struct frame_coder *coder, char *to, size_t room,
     const char *from, size_t n);
@@ -50,10 +51,6 @@ bool frame_worth(uint64_t pressed, uint64_t raw);
 /* Exactly raw bytes, or LARDER_DAMAGED; LARDER_NOMEM. */
 int frame_unpress(struct frame_coder *coder, char *to, size_t raw,
     const char *from, size_t n);
-
-/* Do its bytes occur as often as each other, as in what is packed already? It
- * costs a tenth of finding out by pressing it. */
-bool frame_is_even(struct bytes in);
 
 /*
  * Small things, by the dictionary of that number and kind: one block of a

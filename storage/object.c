@@ -146,6 +146,17 @@ object_sum(const void *p, size_t n, uint64_t id)
 	return XXH3_64bits_withSeed(p, n, id);
 }
 
+uint64_t
+object_sum_of_two(struct bytes a, struct bytes b, uint64_t id)
+{
+	XXH3_state_t state;
+
+	XXH3_64bits_reset_withSeed(&state, id);
+	XXH3_64bits_update(&state, a.p, a.n);
+	XXH3_64bits_update(&state, b.p, b.n);
+	return XXH3_64bits_digest(&state);
+}
+
 static uint64_t
 in_u64(struct in *in)
 {

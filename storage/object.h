@@ -131,6 +131,8 @@ void object_frame_encode(char *buf, uint32_t stored, uint64_t sum);
 /* The checksum of a payload: seeded by its object, so that bytes of another
  * one in the right place are seen too. */
 uint64_t object_sum(const void *p, size_t n, uint64_t id);
+/* Of one behind the other. */
+uint64_t object_sum_of_two(struct bytes a, struct bytes b, uint64_t id);
 
 void object_put32(char *p, uint32_t v);
 uint64_t object_get64(const char *p);

@@ -337,10 +337,10 @@ static int
 start_threads(
     struct store *store, const struct store_options *o, char *why, size_t n)
 {
-	int err = pool_start(&store->readers, 4);
+	int err = pool_start(&store->readers, 4, "reader");
 
 	if (!err)
-		err = pool_start(&store->spillers, POOL_MAX);
+		err = pool_start(&store->spillers, POOL_MAX, "spiller");
 	if (!err)
 		err = writer_start(store);
 	if (!err)

@@ -3,13 +3,15 @@
  *
  * What always holds
  *   - Only the writer appends: newcomers to one pack, what moved out of
- *     another to a second. Records gather in its buffer and go out in one
- *     write a group; the group's commit comes after they are durable.
+ *     another to a second. Records gather (in its buffer, but for bodies that
+ *     stay where they are until then) and go out in one write a group; the
+ *     group's commit comes after they are durable.
  *   - What lies behind the end that the catalog knows is nothing: it is
  *     written over, or cut off when the store is opened.
  *   - A pack is made in tmp/, and settled after the commit that names it.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "internal.h"
 #include "record.h"
@@ -68,15 +70,21 @@ pack_resume(struct store *store, enum policy_queue queue)
 	return 0;
 }
 
+static void
+empty(struct pack *p)
+{
+	p->filled = p->gathered = 0;
+	p->piece_count = 0;
+}
+
 static int
 write_out(struct store *store, struct pack *p)
 {
 	struct writer *w = &store->writer;
-	struct iovec iov = {p->buffer, p->filled};
 	uint64_t wanted = disk_round(p->end);
 	int err;
 
-	if (!p->filled)
+	if (!p->gathered)
 		return 0;
 	if (wanted > p->taken) {
 		uint64_t n = wanted - p->taken;
@@ -91,10 +99,11 @@ write_out(struct store *store, struct pack *p)
 		w->grant -= granted;
 		p->taken = wanted;
 	}
-	err = disk_write(p->file->fd, &iov, 1, p->end - p->filled);
+	err = disk_write(
+	    p->file->fd, p->pieces, (int)p->piece_count, p->end - p->gathered);
 	if (err)
 		return err;
-	p->filled = 0;
+	empty(p);
 	p->dirty = true;
 	return 0;
 }
@@ -126,8 +135,8 @@ pack_forget(struct store *store)
 	for (unsigned i = 0; i < POLICY_QUEUES; i++) {
 		struct pack *p = &store->writer.packs[i];
 
-		p->end -= p->filled;
-		p->filled = 0;
+		p->end -= p->gathered;
+		empty(p);
 	}
 }
 
@@ -136,7 +145,7 @@ pack_retire(struct store *store, enum policy_queue queue)
 {
 	struct pack *p = &store->writer.packs[queue];
 
-	check(!p->filled);
+	check(!p->gathered);
 	file_unref(&store->files, &p->file);
 	*total_of(&store->writer, queue) = 0;
 }
@@ -179,12 +188,26 @@ make_room(struct store *store, enum policy_queue queue, size_t n)
 		err = flush(store, p);
 		if (!err)
 			pack_retire(store, queue);
-	} else if (p->filled + n > BUFFER) {
+	} else if (p->filled + n > BUFFER || p->piece_count + 2 > PACK_PIECES) {
 		err = write_out(store, p);
 	}
 	if (!err && !p->file)
 		err = start(store, queue);
 	return err;
+}
+
+static void
+gather(struct pack *p, const char *from, size_t n)
+{
+	struct iovec *last = p->pieces + p->piece_count - 1;
+
+	p->gathered += n;
+	p->end += n;
+	if (p->piece_count && (char *)last->iov_base + last->iov_len == from)
+		last->iov_len += n;
+	else if (n)
+		p->pieces[p->piece_count++] =
+		    (struct iovec){(void *)(uintptr_t)from, n};
 }
 
 int
@@ -194,18 +217,25 @@ pack_append(struct store *store, enum policy_queue queue, struct record *r,
 	struct pack *p = &store->writer.packs[queue];
 	int err = make_room(store, queue, record_bound(r));
 	size_t n;
+	char *to;
 
 	if (err)
 		return err;
+	to = p->buffer + p->filled;
 	r->moved = queue == POLICY_MAIN;
-	n = record_encode(&store->writer.coder, r, was, p->buffer + p->filled);
+	n = record_encode_front(&store->writer.coder, r, was, to);
 	if (!n)
 		return LARDER_NOMEM;
+	if (!r->lasts && r->payload.n) {
+		memcpy(to + n, r->payload.p, r->payload.n);
+		r->payload.p = to + n;
+	}
 	place->kind = PLACE_PACK;
 	place->container = p->file->id;
 	place->offset = p->end;
-	place->stored = n;
-	p->filled += n;
-	p->end += n;
+	place->stored = n + r->payload.n;
+	p->filled += r->lasts ? n : n + r->payload.n;
+	gather(p, to, n);
+	gather(p, r->payload.p, r->payload.n);
 	return 0;
 }

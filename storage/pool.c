@@ -7,6 +7,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "larder/thread.h"
+
 /* Those who wait for these threads wait for a disk, or for what is large; they
  * are not to hold up a worker that shares their processor. */
 #define NICE 5
@@ -60,13 +62,15 @@ pool_init(struct pool *pool)
 }
 
 int
-pool_start(struct pool *pool, unsigned threads)
+pool_start(struct pool *pool, unsigned threads, const char *name)
 {
 	check(threads <= POOL_MAX);
 	while (pool->count < threads) {
-		if (pthread_create(
-			&pool->threads[pool->count], NULL, work, pool) != 0)
-			return LARDER_NOMEM;
+		int err =
+		    thread_start(&pool->threads[pool->count], name, work, pool);
+
+		if (err)
+			return err;
 		pool->count++;
 	}
 	return 0;

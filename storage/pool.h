@@ -27,8 +27,8 @@ struct pool {
 };
 
 void pool_init(struct pool *pool);
-/* 0 or LARDER_NOMEM. */
-int pool_start(struct pool *pool, unsigned threads);
+/* name: as thread_start() takes it. 0 or LARDER_NOMEM. */
+int pool_start(struct pool *pool, unsigned threads, const char *name);
 void pool_add(struct pool *pool, struct job *job);
 /* All jobs are done when it returns. Also for one that was not started. */
 void pool_stop(struct pool *pool);

@@ -29,6 +29,7 @@
 #include <time.h>
 
 #include "internal.h"
+#include "larder/thread.h"
 #include "squeeze.h"
 
 /* Between two batches of a walk, and two questions for room. */
@@ -306,7 +307,7 @@ press_start(struct store *store, unsigned after)
 	pthread_condattr_destroy(&attr);
 	p->squeezer = squeeze_start(store);
 	if (resting_init(&p->resting, store, after) || !p->squeezer ||
-	    pthread_create(&p->thread, NULL, run, p) != 0) {
+	    thread_start(&p->thread, "presser", run, p) != 0) {
 		release(p);
 		return LARDER_NOMEM;
 	}

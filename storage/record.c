@@ -72,7 +72,9 @@ record_press_body(
 	r->folded = false;
 	r->payload = body;
 	info->body.encoding = ENCODING_RAW;
-	if (body.n <= FOLD_MAX && !frame_is_even(body) &&
+	if (!frame_gains(coder, body))
+		return;
+	if (body.n <= FOLD_MAX &&
 	    frame_fold(coder, r->dictionary, DICTIONARY_BODY, body, &block)) {
 		r->folded = frame_smaller(block.n, body.n);
 		put = r->folded ? block.n : 0;
@@ -141,7 +143,7 @@ front_size(const struct record *r)
 }
 
 size_t
-record_encode(struct frame_coder *coder, struct record *r,
+record_encode_front(struct frame_coder *coder, struct record *r,
     const struct record *was, char *buf)
 {
 	uint64_t id = r->plain.info.id, sum;
@@ -158,13 +160,25 @@ record_encode(struct frame_coder *coder, struct record *r,
 		p = out_varint(p, r->said.n);
 	memcpy(p, r->pressed.p, r->pressed.n);
 	check(p + r->pressed.n == buf + r->front);
-	if (r->payload.n)
-		memcpy(buf + r->front, r->payload.p, r->payload.n);
-	sum = object_sum(buf + SUMS, r->front - SUMS + r->payload.n, id);
+	sum = object_sum_of_two(
+	    bytes_of(buf + SUMS, r->front - SUMS), r->payload, id);
 	memcpy(buf, MAGIC, MAGIC_LEN);
 	object_put64(buf + 8, sum);
 	object_put32(buf + 4, check_of(buf, r->front, sum));
-	return r->front + r->payload.n;
+	return r->front;
+}
+
+size_t
+record_encode(struct frame_coder *coder, struct record *r,
+    const struct record *was, char *buf)
+{
+	size_t n = record_encode_front(coder, r, was, buf);
+
+	if (!n)
+		return 0;
+	if (r->payload.n)
+		memcpy(buf + n, r->payload.p, r->payload.n);
+	return n + r->payload.n;
 }
 
 /* ---- reading ------------------------------------------------------------- */

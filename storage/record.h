@@ -24,6 +24,7 @@ struct record {
 	size_t front;	     /* bytes before the payload */
 	/* As on disk: a body, or nothing. Of a front alone p is no place. */
 	struct bytes payload;
+	bool lasts; /* the payload stays where it is until it is written */
 	/* The front's last part, as it was decoded and as it is on disk. */
 	struct bytes said, pressed;
 };
@@ -41,6 +42,9 @@ size_t record_bound(const struct record *r);
  * memory.
  */
 size_t record_encode(struct frame_coder *coder, struct record *r,
+    const struct record *was, char *buf);
+/* The same but for the payload, which is to stand behind it. */
+size_t record_encode_front(struct frame_coder *coder, struct record *r,
     const struct record *was, char *buf);
 
 /* How long it is, of its first RECORD_MIN bytes or more. 0 or LARDER_DAMAGED.

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "internal.h"
+#include "larder/thread.h"
 #include "record.h"
 
 /* Keys that are remembered; of more, some may come back. */
@@ -541,12 +542,12 @@ int
 salvage_start(struct store *store, bool lost)
 {
 	struct salvage *s = store->salvage;
+	int err;
 
 	s->lost = s->busy = lost;
-	if (pthread_create(&s->thread, NULL, run, s) != 0)
-		return LARDER_NOMEM;
-	s->running = true;
-	return 0;
+	err = thread_start(&s->thread, "salvage", run, s);
+	s->running = !err;
+	return err;
 }
 
 void

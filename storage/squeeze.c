@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "internal.h"
+#include "larder/thread.h"
 
 #define SAMPLES	 4u
 #define PAUSE_MS 20
@@ -301,7 +302,7 @@ squeeze_start(struct store *store)
 	q->raw = malloc(OBJECT_BLOCK_BIG);
 	q->pressed = malloc(frame_bound(OBJECT_BLOCK_BIG));
 	if (q->raw && q->pressed &&
-	    pthread_create(&q->thread, NULL, run_idle, q) == 0)
+	    thread_start(&q->thread, "squeezer", run_idle, q) == 0)
 		return q;
 	release(q);
 	return NULL;

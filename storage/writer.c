@@ -22,6 +22,7 @@
 #include "internal.h"
 #include "record.h"
 #include "larder/clock.h"
+#include "larder/thread.h"
 
 /* One group appends no more than that. */
 #define GROUP_BYTES  (8u * 1024 * 1024)
@@ -437,10 +438,10 @@ writer_start(struct store *store)
 {
 	struct writer *w = &store->writer;
 
-	if (pthread_create(&w->thread, NULL, run, store) != 0)
-		return LARDER_NOMEM;
-	w->running = true;
-	return 0;
+	int err = thread_start(&w->thread, "writer", run, store);
+
+	w->running = !err;
+	return err;
 }
 
 void

@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/uio.h>
 
 #include "catalog.h"
 #include "frame.h"
@@ -29,13 +30,21 @@ struct store;
 /* Positions in the queue of containers from here on are the main queue's. */
 #define WRITER_MAIN (1ull << 63)
 
+/* One write takes no more (IOV_MAX). */
+#define PACK_PIECES 1024u
+
 /* What records are appended to: one a queue. */
 struct pack {
 	struct file *file; /* or NULL */
 	uint64_t end;	   /* where the next record goes */
 	uint64_t taken;	   /* of the budget, for its file */
 	bool dirty;	   /* written, not durable */
-	char *buffer;	   /* records not written yet, before `end` */
+	/* Of what is before `end` and not written yet: its pieces, most of
+	 * which lie in the buffer. */
+	struct iovec pieces[PACK_PIECES];
+	unsigned piece_count;
+	size_t gathered; /* bytes of all of them */
+	char *buffer;
 	size_t filled;
 };
 
@@ -140,8 +149,9 @@ void commit_account_catalog(struct store *store);
 void commit_compact_catalog(struct store *store);
 /* Opening: what was to be punched when it ended. */
 void commit_punch_again(struct store *store);
-/* pack.c: appends a record to a queue's pack, by its buffer, as record_encode()
- * does; place says where it will be. 0 or an error. */
+/* pack.c: appends a record to a queue's pack, as record_encode() does; place
+ * says where it will be. 0 or an error. A payload that lasts is to do so until
+ * pack_flush() or pack_forget(). */
 int pack_append(struct store *store, enum policy_queue queue, struct record *r,
     const struct record *was, struct place *place);
 /* Opening: it goes on where the catalog says. 0 or an error. */

@@ -5,6 +5,7 @@
 
 #include "larder/check.h"
 #include "larder/err.h"
+#include "larder/thread.h"
 #include "net/mailbox.h"
 
 /* So many that a purge does not wait for a verify and a gc. */
@@ -95,8 +96,8 @@ runner_new(struct runner **out, struct loop *loop, struct store *store)
 	if (rc == 0) {
 		mailbox_note_init(&r->note, r->box, on_finished, r);
 		while (r->started < THREADS &&
-		       pthread_create(
-			   &r->threads[r->started], NULL, thread_main, r) == 0)
+		       thread_start(&r->threads[r->started], "admin",
+			   thread_main, r) == 0)
 			r->started++;
 		rc = r->started == THREADS ? 0 : LARDER_IO;
 	}

@@ -93,6 +93,7 @@ run(void *arg)
 	struct resolve_job *job = arg;
 	bool wanted;
 
+	(void)pthread_setname_np(pthread_self(), "resolver");
 	ask(job);
 	atomic_fetch_sub(&threads, 1);
 	pthread_mutex_lock(&job->lock);

@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,7 @@
 
 #include "larder/check.h"
 #include "larder/log.h"
+#include "larder/thread.h"
 #include "proxy/access.h"
 
 #define LINE_MAX_SIZE 8192
@@ -130,19 +130,6 @@ run(void *arg)
 	return NULL;
 }
 
-static int
-start_thread(struct access_log *log)
-{
-	sigset_t all, before;
-	int err;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &before);
-	err = pthread_create(&log->thread, NULL, run, log);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return err;
-}
-
 int
 access_log_open(struct access_log **out, const char *path,
     enum conf_log_format format, char *why, size_t why_size)
@@ -166,7 +153,7 @@ access_log_open(struct access_log **out, const char *path,
 		free(log);
 		return LARDER_IO;
 	}
-	if (start_thread(log) != 0)
+	if (thread_start(&log->thread, "access-log", run, log) != 0)
 		goto no_memory;
 	*out = log;
 	return 0;

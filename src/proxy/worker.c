@@ -5,12 +5,13 @@
  * What always holds: everything a worker owns is touched by its thread alone
  * once that runs; orders come through proxy_take_orders().
  */
-#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "larder/check.h"
 #include "larder/log.h"
+#include "larder/thread.h"
 #include "net/inherit.h"
 #include "proxy/client.h"
 #include "proxy/coded.h"
@@ -408,18 +409,13 @@ run(void *arg)
 int
 worker_start(struct worker *w)
 {
-	sigset_t all, before;
+	char name[16];
 	int err;
 
-	/* Signals are the main thread's. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &before);
-	err = pthread_create(&w->thread, NULL, run, w);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (err != 0)
-		return LARDER_IO;
-	w->started = true;
-	return 0;
+	snprintf(name, sizeof(name), "worker/%u", w->index);
+	err = thread_start(&w->thread, name, run, w);
+	w->started = !err;
+	return err;
 }
 
 int64_t
