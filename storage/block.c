@@ -231,15 +231,36 @@ pass(struct place_in *p)
 	p->n = p->shared + p->rest.n;
 }
 
+/* Behind the entry that the hint is of, if that is in this block and less than
+ * the key. How much of the key it has. */
+static size_t
+skip(struct place_in *p, struct bytes block, struct bytes key,
+    const struct block_hint *hint)
+{
+	size_t same = block_shared(bytes_of(hint->key, hint->n), key);
+
+	if (hint->at < BLOCK_EMPTY || hint->at > block.n || same == key.n ||
+	    hint->sum != object_get64(block.p) ||
+	    (same < hint->n &&
+		(unsigned char)hint->key[same] > (unsigned char)key.p[same]))
+		return 0;
+	p->in.p = block.p + hint->at;
+	memcpy(p->key, hint->key, hint->n);
+	p->n = hint->n;
+	return same;
+}
+
 /* The first entry that is not less than the key; its order, or -1: none is. */
 static int
-seek(struct place_in *p, struct bytes block, struct bytes key)
+seek(struct place_in *p, struct bytes block, struct bytes key,
+    const struct block_hint *hint)
 {
-	size_t same = 0;
+	size_t same;
 	int at = -1;
 
 	p->in = entries_of(block);
 	p->n = 0;
+	same = skip(p, block, key, hint);
 	while (look_at_next(p)) {
 		at = order(p->shared, p->rest, key, &same);
 		if (at >= 0)
@@ -253,11 +274,11 @@ seek(struct place_in *p, struct bytes block, struct bytes key)
  * behind the entry after it: that one is the last whose neighbour changed. */
 int
 block_edit(struct bytes block, struct bytes key, struct bytes value,
-    struct block_edited *out)
+    struct block_hint *hint, struct block_edited *out)
 {
 	struct place_in p;
 	struct block_builder b;
-	int at = seek(&p, block, key);
+	int at = seek(&p, block, key, hint);
 	bool there = at == 0, more = at >= 0;
 	size_t before =
 	    block.n < BLOCK_EMPTY ? 0 : (size_t)(p.at - block.p) - BLOCK_EMPTY;
@@ -278,8 +299,13 @@ block_edit(struct bytes block, struct bytes key, struct bytes value,
 	b.n += before;
 	out->appended = !more && !there && before;
 	out->shared = block_shared(bytes_of(b.last, b.last_n), key);
-	if (value.p)
+	hint->at = 0;
+	if (value.p) {
 		block_add(&b, key, value);
+		hint->at = b.n;
+		hint->n = key.n;
+		memcpy(hint->key, key.p, key.n);
+	}
 	if (more) {
 		pass(&p);
 		block_add(&b, bytes_of(p.key, p.n), p.value);
@@ -287,5 +313,6 @@ block_edit(struct bytes block, struct bytes key, struct bytes value,
 		b.n += (size_t)(p.in.end - p.in.p);
 	}
 	out->n = block_seal(&b);
+	hint->sum = object_get64(out->buf);
 	return 0;
 }

@@ -73,11 +73,21 @@ struct block_edited {
 	size_t shared;
 };
 
+/* Where an edit put its entry: one of a greater key in what came of it begins
+ * there to look. Of all zeros it says nothing. */
+struct block_hint {
+	uint64_t sum; /* of the block */
+	size_t at;    /* behind the entry */
+	char key[BLOCK_KEY_MAX];
+	size_t n;
+};
+
 /* Writes the block with this key's value put in its place (value.p NULL: the
- * key left out). block.n 0 is an empty one. 0, LARDER_ABSENT (there was nothing
- * to leave out), LARDER_DAMAGED. */
+ * key left out). block.n 0 is an empty one. The hint may be of any other block;
+ * it is replaced. 0, LARDER_ABSENT (there was nothing to leave out),
+ * LARDER_DAMAGED. */
 int block_edit(struct bytes block, struct bytes key, struct bytes value,
-    struct block_edited *out);
+    struct block_hint *hint, struct block_edited *out);
 
 /* Bytes with which both begin. */
 size_t block_shared(struct bytes a, struct bytes b);

@@ -380,6 +380,8 @@ tree_put(MDB_txn *txn, MDB_dbi dbi, struct tree_room *room, char tree,
 {
 	struct writing w = {txn, dbi, room, tree};
 	struct block_edited edited = {.buf = room->edited};
+	struct block_hint *hint =
+	    tree == TREE_URLS ? &room->urls : &room->members;
 	struct bytes old = {room->edited, 0}, node = {NULL, 0};
 	char buf[NODE_MAX];
 	MDB_cursor *cursor;
@@ -398,7 +400,7 @@ tree_put(MDB_txn *txn, MDB_dbi dbi, struct tree_room *room, char tree,
 		rc = 0;
 	}
 	if (!rc)
-		rc = mapped(block_edit(old, key, value, &edited));
+		rc = mapped(block_edit(old, key, value, hint, &edited));
 	if (!rc)
 		rc = replace(&w, cursor, node, key, value, &edited);
 	mdb_cursor_close(cursor);

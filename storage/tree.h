@@ -18,6 +18,8 @@
 /* Room for the writer's: what it makes before LMDB is given it. */
 struct tree_room {
 	char edited[BLOCK_ROOM];
+	/* Keys of one host, and places in one pack, come one after another. */
+	struct block_hint urls, members;
 	char beside[BLOCK_MAX];
 	char made[5][BLOCK_MAX];
 };

@@ -190,7 +190,13 @@ fuzz_block(struct bytes in, bool fitting)
 	struct bytes key = fuzz_piece(&in), value;
 	struct bytes block = copy_of(in);
 	struct block_edited e = {.buf = malloc(BLOCK_ROOM)};
+	struct block_hint hint = {.at = in.n, .key = "k", .n = 1};
 
+	if (block.n >= BLOCK_EMPTY && block.n % 2)
+		hint = (struct block_hint){.sum = object_get64(block.p),
+		    .at = block.n / 2,
+		    .key = "\x10",
+		    .n = 1};
 	check(e.buf != NULL);
 	if (key.n > BLOCK_KEY_MAX)
 		key.n = BLOCK_KEY_MAX;
@@ -204,11 +210,11 @@ fuzz_block(struct bytes in, bool fitting)
 		if (block_find(block, key, &value) == 0)
 			check(value.p >= block.p &&
 			      value.p + value.n <= block.p + block.n);
-		if (block_edit(block, key, BYTES("value"), &e) == 0) {
+		if (block_edit(block, key, BYTES("value"), &hint, &e) == 0) {
 			check(e.n <= BLOCK_ROOM);
 			walk_block(bytes_of(e.buf, e.n));
 		}
-		if (block_edit(block, key, bytes_of(NULL, 0), &e) == 0) {
+		if (block_edit(block, key, bytes_of(NULL, 0), &hint, &e) == 0) {
 			check(e.n <= BLOCK_ROOM);
 			walk_block(bytes_of(e.buf, e.n));
 		}

@@ -216,11 +216,53 @@ test_model(void **state)
 
 /* ---- blocks -------------------------------------------------------------- */
 
+/* What the edit before says makes no difference to what comes of one: in order,
+ * at random, with removals, and when the block is another one. */
+static void
+test_hint(void **state)
+{
+	char with[BLOCK_ROOM], without[BLOCK_ROOM], other[BLOCK_ROOM];
+	struct block_hint hint = {.at = 0};
+	struct bytes block = {other, 0};
+	unsigned n = 1, skipped = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 4000; i++) {
+		struct block_edited a = {.buf = with}, b = {.buf = without};
+		struct block_hint none = {.at = 0};
+		struct bytes value = BYTES("value");
+		char key[32];
+		int err;
+
+		n = i % 8 ? n + 1 : n * 1103515245u + 12345;
+		snprintf(key, sizeof(key), "%u/%u", n / 65536 % 300, i % 8);
+		if (i % 5 == 4)
+			value = bytes_of(NULL, 0);
+		skipped += block.n && hint.at && hint.at < block.n;
+		err = block_edit(block, bytes_str(key), value, &none, &b);
+		assert_int_equal(
+		    block_edit(block, bytes_str(key), value, &hint, &a), err);
+		if (err)
+			continue;
+		assert_int_equal(a.n, b.n);
+		assert_memory_equal(with, without, a.n);
+		assert_int_equal(a.appended, b.appended);
+		assert_int_equal(a.shared, b.shared);
+		/* Now and then it is not the next one's. */
+		if (i % 13 == 0 || a.n > BLOCK_MAX)
+			continue;
+		memcpy(other, with, a.n);
+		block.n = a.n;
+	}
+	assert_in_range(skipped, 1000, 4000);
+}
+
 static void
 test_block(void **state)
 {
 	char buf[BLOCK_ROOM], again[BLOCK_ROOM];
 	struct block_edited e = {.buf = buf};
+	struct block_hint hint = {.at = 0};
 	struct bytes value, block = {again, 0};
 	struct block_cursor c;
 	unsigned n = 0;
@@ -230,8 +272,8 @@ test_block(void **state)
 		char key[32];
 
 		snprintf(key, sizeof(key), "key/%u", i * 37 % 100);
-		assert_int_equal(
-		    block_edit(block, bytes_str(key), bytes_str(key + 4), &e),
+		assert_int_equal(block_edit(block, bytes_str(key),
+				     bytes_str(key + 4), &hint, &e),
 		    0);
 		memcpy(again, buf, e.n);
 		block.n = e.n;
@@ -250,7 +292,8 @@ test_block(void **state)
 	assert_int_equal(
 	    block_find(block, BYTES("key"), &value), LARDER_ABSENT);
 	assert_int_equal(block_find(block, BYTES("z"), &value), LARDER_ABSENT);
-	assert_int_equal(block_edit(block, BYTES("key"), bytes_of(NULL, 0), &e),
+	assert_int_equal(
+	    block_edit(block, BYTES("key"), bytes_of(NULL, 0), &hint, &e),
 	    LARDER_ABSENT);
 	/* Any bit of it. */
 	for (size_t i = 0; i < block.n; i++) {
@@ -652,6 +695,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_block),
+	    cmocka_unit_test(test_hint),
 	    cmocka_unit_test(test_model),
 	    cmocka_unit_test(test_density),
 	    cmocka_unit_test(test_members),
