@@ -172,6 +172,7 @@ memory_clean(struct store *store, struct entry *e, uint64_t version,
 	for (unsigned i = 0; i < image->count; i++)
 		placed(store, image->objects[i], places + 2 * i, &let_go[i]);
 	e->batched = false;
+	e->absent = false;
 	if (e->version != version) {
 		for (unsigned i = 0; i < e->image->count; i++)
 			inherit(e->image->objects[i], image, places);

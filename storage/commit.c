@@ -293,8 +293,11 @@ commit_batch(
 		c.before.main_pack = w->totals.main_pack;
 		w->totals = c.before;
 		pack_forget(store);
-		for (unsigned i = 0; i < c.count; i++)
+		/* What failed may be there for all that: the next one looks. */
+		for (unsigned i = 0; i < c.count; i++) {
+			c.items[i].entry->absent = false;
 			list_append(batch, &c.items[i].entry->node);
+		}
 	} else {
 		after(&c, batch);
 	}

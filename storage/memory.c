@@ -7,6 +7,8 @@
  *     as new as the last commit: an entry goes clean after the commit count
  *     went up, and leaves only when it is clean; and whoever finds no entry
  *     then asks the catalog with a snapshot not older than that count.
+ *   - A key that is noted as absent has no entry, and had none since before
+ *     the catalog was asked: nothing can have put it there.
  *   - Images and objects are constant, but for places, blob and head, which
  *     are the shard's.
  * Locks: a shard's, then a blob's or the writer's or a leaf. Loading a value
@@ -15,6 +17,7 @@
 #include "memory.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "internal.h"
 #include "shard.h"
@@ -75,6 +78,20 @@ grow(struct shard *s)
 	s->size = size;
 }
 
+static struct hash *
+absent_slot(struct shard *s, struct hash hash)
+{
+	return &s->absent[hash.lo % MEMORY_ABSENT];
+}
+
+static bool
+is_absent(struct shard *s, struct hash hash)
+{
+	const struct hash *at = absent_slot(s, hash);
+
+	return at->lo == hash.lo && at->hi == hash.hi;
+}
+
 /* Takes the image. NULL: out of memory. */
 static struct entry *
 add_entry(
@@ -97,6 +114,9 @@ add_entry(
 	e->next = *at;
 	*at = e;
 	s->count++;
+	s->added++;
+	if (is_absent(s, hash))
+		memset(absent_slot(s, hash), 0, sizeof(hash));
 	return e;
 }
 
@@ -166,6 +186,31 @@ shard_keep(struct store *store, struct shard *s, struct entry *e)
 	shrink(store, s);
 }
 
+/* What the catalog has, or LARDER_ABSENT. */
+static int
+load_image(struct store *store, struct shard *s, struct hash hash,
+    struct bytes key, struct image **image)
+{
+	struct catalog_reader *r;
+	struct bytes value;
+	int err;
+
+	if (is_absent(s, hash))
+		return LARDER_ABSENT;
+	err = store_borrow(store, &r);
+	if (err)
+		return err;
+	err = catalog_get(r, hash, key, &value);
+	if (!err)
+		err = image_decode(value, key, image);
+	store_return(store, &r);
+	if (err == LARDER_DAMAGED) {
+		store_count(&store->damaged, 1);
+		store_count(&store->unreadable, 1);
+	}
+	return err;
+}
+
 /* The entry, out of the catalog if there is none: with no objects if it has
  * nothing, either. Not in the clock then. */
 int
@@ -173,24 +218,14 @@ shard_load(struct store *store, struct shard *s, struct hash hash,
     struct bytes key, struct entry **out)
 {
 	struct image *image = NULL;
-	struct catalog_reader *r;
-	struct bytes value;
+	bool absent;
 	int err;
 
 	*out = *slot_of(s, hash);
 	if (*out)
 		return bytes_eq((*out)->key, key) ? 0 : LARDER_ABSENT;
-	err = store_borrow(store, &r);
-	if (err)
-		return err;
-	err = catalog_get(r, hash, key, &value);
-	if (!err)
-		err = image_decode(value, key, &image);
-	store_return(store, &r);
-	if (err == LARDER_DAMAGED) {
-		store_count(&store->damaged, 1);
-		store_count(&store->unreadable, 1);
-	}
+	err = load_image(store, s, hash, key, &image);
+	absent = err == LARDER_ABSENT;
 	if (err == LARDER_ABSENT || err == LARDER_DAMAGED) {
 		image = image_new();
 		err = image ? 0 : LARDER_NOMEM;
@@ -198,7 +233,10 @@ shard_load(struct store *store, struct shard *s, struct hash hash,
 	if (err)
 		return err;
 	*out = add_entry(s, hash, key, &image);
-	return *out ? 0 : LARDER_NOMEM;
+	if (!*out)
+		return LARDER_NOMEM;
+	(*out)->absent = absent;
+	return 0;
 }
 
 /* ---- finding ------------------------------------------------------------- */
@@ -250,7 +288,7 @@ fill_found(
 
 int
 memory_find(struct store *store, struct hash hash, struct bytes key,
-    struct arena *arena, struct store_found *out)
+    struct arena *arena, struct store_found *out, uint64_t *added)
 {
 	struct shard *s = shard_of(store, hash);
 	int err = LARDER_AGAIN;
@@ -262,9 +300,23 @@ memory_find(struct store *store, struct hash hash, struct bytes key,
 		atomic_store_explicit(&e->hot, true, memory_order_relaxed);
 		err = bytes_eq(e->key, key) ? fill_found(arena, e->image, out)
 					    : LARDER_ABSENT;
+	} else if (is_absent(s, hash)) {
+		err = LARDER_ABSENT;
 	}
+	*added = s->added;
 	pthread_mutex_unlock(&s->lock);
 	return err;
+}
+
+void
+memory_note_absent(struct store *store, struct hash hash, uint64_t added)
+{
+	struct shard *s = shard_of(store, hash);
+
+	pthread_mutex_lock(&s->lock);
+	if (s->added == added)
+		*absent_slot(s, hash) = hash;
+	pthread_mutex_unlock(&s->lock);
 }
 
 int

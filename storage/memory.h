@@ -68,8 +68,12 @@ struct entry {
 	size_t cost;
 	bool dirty;
 	bool batched;	  /* the writer is at it */
+	bool absent;	  /* the catalog has nothing under its key */
 	_Atomic bool hot; /* asked for since the clock's hand passed */
 };
+
+/* Keys of a shard that were looked for in the catalog and are not there. */
+#define MEMORY_ABSENT 64u
 
 struct shard {
 	/* Taken before a blob's lock and before the writer's. */
@@ -77,6 +81,10 @@ struct shard {
 	struct entry **slots;
 	size_t size, count;
 	struct list clock; /* clean entries, the next to go first */
+	/* By their hash. What is stored is asked for before, and looked for
+	 * again before it is fetched and when it has come: once is enough. */
+	struct hash absent[MEMORY_ABSENT];
+	uint64_t added; /* entries, ever */
 };
 
 struct memory {
@@ -109,9 +117,11 @@ struct bytes image_put_bytes(char **at, struct bytes b);
 struct image *image_ref(struct image *image);
 void image_unref(struct image **image);
 
-/* 0 or LARDER_ABSENT, LARDER_NOMEM; LARDER_AGAIN: the catalog must be asked. */
+/* 0 or LARDER_ABSENT, LARDER_NOMEM; LARDER_AGAIN: the catalog must be asked. If
+ * it has nothing memory_note_absent() is told, with what *added says. */
 int memory_find(struct store *store, struct hash hash, struct bytes key,
-    struct arena *arena, struct store_found *out);
+    struct arena *arena, struct store_found *out, uint64_t *added);
+void memory_note_absent(struct store *store, struct hash hash, uint64_t added);
 
 /*
  * Changes what stands under a key, at once for all. change is called under

@@ -136,17 +136,20 @@ store_find(struct store_view *v, struct bytes key, struct arena *arena,
 	struct hash hash = store_hash(v->store, key);
 	struct object_value value;
 	struct bytes bytes;
+	uint64_t added;
 	int err;
 
 	/* A hit counts it at the end, when this has come. */
 	sketch_prefetch(v->store->sketch, hash.lo);
 	used_prefetch(&v->store->used, hash);
-	err = memory_find(v->store, hash, key, arena, out);
+	err = memory_find(v->store, hash, key, arena, out, &added);
 	if (err != LARDER_AGAIN)
 		return err;
 	err = catalog_get(v->reader, hash, key, &bytes);
 	if (!err)
 		err = object_value_decode(bytes, key, &value);
+	if (err == LARDER_ABSENT)
+		memory_note_absent(v->store, hash, added);
 	if (err == LARDER_DAMAGED)
 		store_count(&v->store->damaged, 1);
 	return err ? err : copy_found(arena, &value, out);

@@ -90,8 +90,10 @@ write_item(struct commit *c, const struct item *item)
 	struct object_value old, now = {.key = e->key};
 	struct bytes value = {NULL, 0};
 	char *buf = NULL;
-	int err = catalog_old(catalog, e->hash, e->key, &value);
+	int err = LARDER_ABSENT;
 
+	if (!e->absent)
+		err = catalog_old(catalog, e->hash, e->key, &value);
 	/* A value that cannot be read is replaced; what it named is found to
 	 * be nobody's when its containers go. */
 	if (err || object_value_decode(value, e->key, &old) != 0)
