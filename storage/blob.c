@@ -26,6 +26,7 @@
 #include <stdlib.h>
 
 #include "internal.h"
+#include "larder/zeroed.h"
 
 /* ---- chunks -------------------------------------------------------------- */
 
@@ -76,7 +77,7 @@ chunk_unref(struct chunk **p)
 static struct blob *
 blob_new(struct store *store)
 {
-	struct blob *b = calloc(1, sizeof(*b));
+	struct blob *b = zeroed(sizeof(*b));
 
 	if (!b)
 		return NULL;

@@ -43,6 +43,7 @@ frame_release(struct frame_coder *coder)
 	for (unsigned i = 0; i < DICTIONARY_KINDS; i++)
 		ZSTD_freeDCtx(coder->unfolders[i]);
 	free(coder->frame.p);
+	free(coder->stored.p);
 	free(coder->said.p);
 	free(coder->plain.p);
 	memset(coder, 0, sizeof(*coder));

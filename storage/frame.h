@@ -24,7 +24,8 @@ struct frame_coder {
 	/* One a dictionary: to zstd one that changes is one that is not in the
 	 * processor's caches, and it goes the long way round. */
 	struct ZSTD_DCtx_s *decompressor, *unfolders[DICTIONARY_KINDS];
-	struct frame_room frame; /* what was folded */
+	struct frame_room frame;  /* what was folded */
+	struct frame_room stored; /* load.c's: what was read */
 	/* record.c's: what was unfolded, what is to be folded. */
 	struct frame_room said, plain;
 };

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "internal.h"
+#include "larder/zeroed.h"
 
 struct bytes
 image_put_bytes(char **at, struct bytes b)
@@ -78,7 +79,7 @@ object_unref(struct object **p)
 struct image *
 image_new(void)
 {
-	struct image *image = calloc(1, sizeof(*image));
+	struct image *image = zeroed(sizeof(*image));
 
 	if (image)
 		image->refs = 1;

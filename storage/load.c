@@ -35,26 +35,21 @@ struct load_job {
 /* All of a pack's record. */
 static int
 read_record(struct store *store, const struct place *place, uint64_t id,
-    bool warm, struct chunk **out)
+    bool warm, char *to)
 {
 	struct file *file = NULL;
 	int err = 0;
 
-	*out = NULL;
 	if (!warm)
 		err = file_open(&store->files, place, id, &file);
 	else if (!(file = file_known(&store->files, place->container)) ||
 		 !file_fits(file, place))
 		err = LARDER_AGAIN;
-	if (!err && !(*out = chunk_new(place->stored)))
-		err = LARDER_NOMEM;
 	if (!err)
-		err = warm ? disk_read_warm(file->fd, (*out)->data,
-				 place->stored, place->offset)
-			   : disk_read(file->fd, (*out)->data, place->stored,
-				 place->offset);
-	if (err)
-		chunk_unref(out);
+		err = warm ? disk_read_warm(
+				 file->fd, to, place->stored, place->offset)
+			   : disk_read(
+				 file->fd, to, place->stored, place->offset);
 	file_unref(&store->files, &file);
 	return err;
 }
@@ -62,11 +57,11 @@ read_record(struct store *store, const struct place *place, uint64_t id,
 /* What is in one: of a head and a body those that are asked for. */
 static int
 take_out(struct frame_coder *coder, const struct object_info *info,
-    struct chunk **stored, struct chunk **head, struct chunk **body)
+    struct bytes record, struct chunk **stored, struct chunk **head,
+    struct chunk **body)
 {
 	struct record r;
-	int err = record_decode(
-	    coder, bytes_of((*stored)->data, (*stored)->size), &r);
+	int err = record_decode(coder, record, &r);
 
 	if (!err && !record_holds(&r, info, head != NULL, body != NULL))
 		err = LARDER_DAMAGED;
@@ -75,13 +70,19 @@ take_out(struct frame_coder *coder, const struct object_info *info,
 	if (err || !body)
 		return err;
 	/* Where it is as it was it stays where it was read to. */
-	if (r.plain.info.body.encoding == ENCODING_RAW) {
+	if (r.plain.info.body.encoding == ENCODING_RAW && *stored) {
 		*body = *stored;
 		*stored = NULL;
 		return 0;
 	}
 	*body = chunk_new(info->body_size);
-	return *body ? record_body(coder, &r, (*body)->data) : LARDER_NOMEM;
+	if (!*body)
+		return LARDER_NOMEM;
+	if (r.plain.info.body.encoding != ENCODING_RAW)
+		return record_body(coder, &r, (*body)->data);
+	if (r.payload.n)
+		memcpy((*body)->data, r.payload.p, r.payload.n);
+	return 0;
 }
 
 /* NULL: it is not wanted. */
@@ -90,11 +91,20 @@ read_place(struct store *store, const struct place *place,
     const struct object_info *info, struct frame_coder *coder, bool warm,
     struct chunk **head, struct chunk **body)
 {
-	struct chunk *stored;
-	int err = read_record(store, place, info->id, warm, &stored);
+	struct chunk *stored = NULL;
+	char *to = NULL;
+	int err;
 
+	/* What will be decoded, or thrown away, lies in the coder's room. */
+	if (body && info->body.encoding == ENCODING_RAW)
+		stored = chunk_new(place->stored);
+	else if (frame_reserve(&coder->stored, place->stored))
+		to = coder->stored.p;
+	to = stored ? stored->data : to;
+	err = to ? read_record(store, place, info->id, warm, to) : LARDER_NOMEM;
 	if (!err)
-		err = take_out(coder, info, &stored, head, body);
+		err = take_out(coder, info, bytes_of(to, place->stored),
+		    &stored, head, body);
 	chunk_unref(&stored);
 	return err;
 }

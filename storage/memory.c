@@ -21,6 +21,7 @@
 
 #include "internal.h"
 #include "shard.h"
+#include "larder/zeroed.h"
 
 /* ---- entries and shards -------------------------------------------------- */
 
@@ -97,7 +98,7 @@ static struct entry *
 add_entry(
     struct shard *s, struct hash hash, struct bytes key, struct image **image)
 {
-	struct entry *e = calloc(1, sizeof(*e) + key.n), **at;
+	struct entry *e = zeroed(sizeof(*e) + key.n), **at;
 	char *text = (char *)(e + 1);
 
 	if (!e) {
@@ -158,16 +159,15 @@ cost_of(const struct entry *e)
 
 /* A second chance for what was asked for, then the longest unused goes. */
 static void
-shrink(struct store *store, struct shard *s)
+shrink(struct store *store, struct shard *s, uint64_t size)
 {
-	while (
-	    store->memory.used > store->memory.size && !list_empty(&s->clock)) {
+	while (store->memory.used > size && !list_empty(&s->clock)) {
 		struct entry *e =
 		    container_of(s->clock.next, struct entry, node);
 
 		if (atomic_exchange_explicit(
 			&e->hot, false, memory_order_relaxed) &&
-		    store->memory.size) {
+		    size) {
 			list_remove(&e->node);
 			list_append(&s->clock, &e->node);
 		} else {
@@ -183,7 +183,7 @@ shard_keep(struct store *store, struct shard *s, struct entry *e)
 	list_remove(&e->node);
 	list_append(&s->clock, &e->node);
 	shard_account(store, e, cost_of(e));
-	shrink(store, s);
+	shrink(store, s, memory_limit(&store->memory));
 }
 
 /* What the catalog has, or LARDER_ABSENT. */
@@ -378,7 +378,7 @@ memory_resize(struct store *store, uint64_t size)
 		struct shard *s = &store->memory.shards[i];
 
 		pthread_mutex_lock(&s->lock);
-		shrink(store, s);
+		shrink(store, s, size);
 		pthread_mutex_unlock(&s->lock);
 	}
 }

@@ -93,6 +93,15 @@ struct memory {
 	_Atomic uint64_t hits;
 };
 
+/* What is known of keys is kept where there is no tier for bodies, too. */
+#define MEMORY_LEAST (1024u * 1024)
+
+static inline uint64_t
+memory_limit(const struct memory *m)
+{
+	return m->size > MEMORY_LEAST ? m->size : MEMORY_LEAST;
+}
+
 struct store;
 
 /* The catalog has been replaced by one that knows none of it: what is known

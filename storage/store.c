@@ -350,7 +350,7 @@ store_stats(struct store *store, struct store_stats *out)
 	    .disk_used = taken > ahead ? taken - ahead : 0,
 	    .disk_budget = store->budget.size,
 	    .memory_used = store->memory.used,
-	    .memory_budget = store->memory.size,
+	    .memory_budget = memory_limit(&store->memory),
 	    .body_bytes = store->body_bytes,
 	    .stored_bytes = store->stored_bytes,
 	    .memory_hits = store->memory.hits,

@@ -66,7 +66,7 @@ struct blob;
 struct store_options {
 	const char *path;    /* the store's folder; made if it is missing */
 	uint64_t size;	     /* the budget on disk, in bytes */
-	uint64_t memory;     /* the tier in memory, in bytes; 0: none */
+	uint64_t memory;     /* the tier in memory, in bytes; 0: no bodies */
 	uint64_t max_object; /* longer bodies are not stored, in bytes */
 	/* No background work beyond what is asked for: for larderctl on a
 	 * store whose daemon is down. The folder must exist. */

@@ -12,6 +12,7 @@
 
 #include "larder/check.h"
 #include "larder/err.h"
+#include "larder/zeroed.h"
 #include "net/upstream_internal.h"
 
 struct idle {
@@ -174,7 +175,7 @@ new_idle(struct upstreams *u)
 
 	if (node)
 		return container_of(node, struct idle, in_bucket);
-	idle = calloc(1, sizeof(*idle));
+	idle = zeroed(sizeof(*idle));
 	if (idle == NULL)
 		return NULL;
 	list_init(&idle->in_bucket);

@@ -6,6 +6,7 @@
 
 #include "proxy/exchange.h"
 #include "proxy/fetch.h"
+#include "larder/zeroed.h"
 
 static int
 copy_stored(struct fetch *f, const struct store_found *found, int chosen)
@@ -141,7 +142,7 @@ discard(struct fetch *f)
 static struct fetch *
 make(struct worker *w, const struct plan *plan, bool background)
 {
-	struct fetch *f = calloc(1, sizeof(*f));
+	struct fetch *f = zeroed(sizeof(*f));
 
 	if (f == NULL)
 		return NULL;

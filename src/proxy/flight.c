@@ -21,6 +21,7 @@
 #include "cache/parts.h"
 #include "larder/check.h"
 #include "larder/list.h"
+#include "larder/zeroed.h"
 #include "proxy/flight.h"
 #include "proxy/worker.h"
 
@@ -120,7 +121,7 @@ private_of(struct shard *shard, uint64_t hash)
 static struct flight *
 flight_new(struct flights *table, struct bytes key, uint64_t hash)
 {
-	struct flight *f = calloc(1, sizeof(*f));
+	struct flight *f = zeroed(sizeof(*f));
 
 	if (f == NULL)
 		return NULL;
