@@ -30,6 +30,7 @@
 #include "larder/bytes.h"
 #include "net/addr.h"
 #include "net/loop.h"
+#include "net/pipe.h"
 
 enum {
 	CONN_OPENED = 1,
@@ -102,6 +103,14 @@ ssize_t conn_writev(
 /* From a file; on TLS through a buffer. */
 ssize_t conn_sendfile(
     struct conn *conn, int fd, int64_t offset, size_t n, bool more);
+
+/*
+ * Without a copy, by splice(2), where nothing is buffered: into an empty pipe
+ * as conn_fill() reads, and out of it as conn_writev() writes. LARDER_INVALID:
+ * it cannot be had here, as of TLS.
+ */
+ssize_t conn_splice_in(struct conn *conn, struct pipe *pipe);
+ssize_t conn_splice_out(struct conn *conn, struct pipe *pipe);
 
 /* Bytes that were written and that the other side has not acknowledged. One
  * system call; 0 where the kernel does not say. */

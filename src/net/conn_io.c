@@ -5,6 +5,7 @@
 #include "net/conn_internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <linux/sockios.h>
@@ -331,6 +332,75 @@ conn_sendfile(struct conn *conn, int fd, int64_t offset, size_t n, bool more)
 	if (sent > 0)
 		conn->bytes_out += (uint64_t)sent;
 	return sent;
+}
+
+/* ---- without a copy --------------------------------------------------- */
+
+static ssize_t
+splice_some(int from, int to, size_t n)
+{
+	ssize_t moved;
+
+	do
+		moved = splice(
+		    from, NULL, to, NULL, n, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	while (moved < 0 && errno == EINTR);
+	return moved;
+}
+
+ssize_t
+conn_splice_in(struct conn *conn, struct pipe *pipe)
+{
+	struct conn *c = conn_checked(conn);
+	ssize_t n;
+
+	check(pipe->held == 0);
+	if (c->ssl || c->in_len || c->was_reset)
+		return LARDER_INVALID;
+	if (c->eof)
+		return LARDER_CLOSED;
+	if (c->error)
+		return LARDER_IO;
+	if (c->state != CONN_OPEN || !c->can_read)
+		return LARDER_AGAIN;
+	/* A short count proves nothing here: what the pipe holds are pages,
+	 * full or not. So it is asked until it refuses. */
+	n = splice_some(c->fd, pipe->in, pipe->size);
+	if (n > 0) {
+		pipe->held = (size_t)n;
+		c->bytes_in += (uint64_t)n;
+		return n;
+	}
+	c->eof = n == 0;
+	if (n == 0)
+		return LARDER_CLOSED;
+	if (errno == EAGAIN) {
+		c->can_read = false;
+		return LARDER_AGAIN;
+	}
+	if (errno == EINVAL)
+		return LARDER_INVALID;
+	c->system_error = errno;
+	c->error = LARDER_IO;
+	return LARDER_IO;
+}
+
+ssize_t
+conn_splice_out(struct conn *conn, struct pipe *pipe)
+{
+	ssize_t n = may_write(conn);
+
+	if (n != 0)
+		return n;
+	if (conn->ssl)
+		return LARDER_INVALID;
+	n = after_send(
+	    conn, splice_some(pipe->out, conn->fd, pipe->held), pipe->held);
+	if (n > 0) {
+		pipe->held -= (size_t)n;
+		conn->bytes_out += (uint64_t)n;
+	}
+	return n;
 }
 
 size_t

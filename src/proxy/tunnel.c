@@ -1,8 +1,9 @@
 /*
  * Two connections, joined. Each way: what one side sends lies in its input
  * buffer until the other has taken it; while that is full the sender is not
- * read. An orderly end of one side is passed on behind its last byte, and the
- * other way goes on.
+ * read. Where much comes at once it goes through a pipe, which takes the
+ * buffer's place and is never copied. An orderly end of one side is passed on
+ * behind its last byte, and the other way goes on.
  *
  *   OPENING (has an exchange) ── connected, 200 written ──> OPEN ──> (freed)
  */
@@ -18,12 +19,17 @@
 #include "proxy/tunnel.h"
 
 #define TUNNEL_MAGIC 0x74756e6eu
+/* Bytes in a turn that are worth a pipe. */
+#define BULK	     (48u * 1024)
 
 /* One way. */
 struct way {
 	struct conn *from, *to;
-	bool ended; /* `from` has said all */
-	bool shut;  /* and `to` has been told */
+	struct pipe *pipe; /* while something lies in it */
+	bool bulk;	   /* much came at once */
+	bool copies;	   /* for there is no other way */
+	bool ended;	   /* `from` has said all */
+	bool shut;	   /* and `to` has been told */
 };
 
 struct tunnel {
@@ -122,6 +128,8 @@ static void
 tunnel_end(struct tunnel *t, bool failed)
 {
 	t->failed = failed;
+	pipe_put(&t->w->pipes, &t->up.pipe);
+	pipe_put(&t->w->pipes, &t->down.pipe);
 	count_moved(t);
 	record(t, conn_bytes_out(t->client));
 	if (failed) {
@@ -148,6 +156,12 @@ flush_way(struct way *way)
 			return (int)n;
 		conn_consume(way->from, (size_t)n);
 	}
+	while (way->pipe != NULL && way->pipe->held > 0) {
+		ssize_t n = conn_splice_out(way->to, way->pipe);
+
+		if (n < 0)
+			return (int)n;
+	}
 	if (way->ended && !way->shut) {
 		way->shut = true;
 		conn_shutdown(way->to);
@@ -155,13 +169,28 @@ flush_way(struct way *way)
 	return 0;
 }
 
+/* As conn_fill() says. */
+static ssize_t
+take(struct worker *w, struct way *way)
+{
+	ssize_t n = LARDER_INVALID;
+
+	if (way->bulk && !way->copies && way->pipe == NULL)
+		way->pipe = pipe_get(&w->pipes);
+	if (way->pipe != NULL) {
+		n = conn_splice_in(way->from, way->pipe);
+		way->copies = n == LARDER_INVALID;
+	}
+	return n == LARDER_INVALID ? conn_fill(way->from, WORKER_READ) : n;
+}
+
 /* Moves up to a burst. 0, or LARDER_IO; *more: there may be more at once. */
 static int
-pump(struct way *way, bool *more)
+move(struct worker *w, struct way *way, size_t *moved, bool *more)
 {
-	size_t moved = 0;
+	size_t burst = worker_burst(w);
 
-	while (moved < WORKER_BURST) {
+	while (*moved < burst) {
 		int err = flush_way(way);
 		ssize_t n;
 
@@ -169,7 +198,7 @@ pump(struct way *way, bool *more)
 			return err == LARDER_AGAIN ? 0 : err;
 		if (way->ended)
 			return 0;
-		n = conn_fill(way->from, WORKER_READ);
+		n = take(w, way);
 		if (n == LARDER_AGAIN)
 			return 0;
 		if (n == LARDER_CLOSED)
@@ -177,10 +206,25 @@ pump(struct way *way, bool *more)
 		else if (n < 0)
 			return LARDER_IO;
 		else
-			moved += (size_t)n;
+			*moved += (size_t)n;
+		way->bulk |= *moved >= BULK;
 	}
 	*more = true;
 	return 0;
+}
+
+static int
+pump(struct tunnel *t, struct way *way, bool *more)
+{
+	size_t moved = 0;
+	int err = move(t->w, way, &moved, more);
+
+	t->w->moved += moved;
+	/* One that waits for its other side goes on as it was. */
+	way->bulk = moved >= BULK || (way->pipe != NULL && way->pipe->held > 0);
+	if (way->pipe != NULL && way->pipe->held == 0)
+		pipe_put(&t->w->pipes, &way->pipe);
+	return err;
 }
 
 static int
@@ -208,9 +252,9 @@ pump_both(struct tunnel *t)
 	if (err == LARDER_AGAIN)
 		return;
 	/* An origin that takes no more may have said something all the same. */
-	if (err == 0 && !t->up.shut && pump(&t->up, &more) < 0)
+	if (err == 0 && !t->up.shut && pump(t, &t->up, &more) < 0)
 		t->up.ended = t->up.shut = t->failed = true;
-	if (err < 0 || pump(&t->down, &more) < 0) {
+	if (err < 0 || pump(t, &t->down, &more) < 0) {
 		tunnel_end(t, true);
 		return;
 	}

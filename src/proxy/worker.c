@@ -392,6 +392,7 @@ worker_free(struct worker **worker)
 		store_view_close(&w->view);
 	collect_release(w);
 	coded_free(&w->coded);
+	pipes_release(&w->pipes);
 	conf_unref(&w->conf);
 	free(w);
 }

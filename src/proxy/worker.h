@@ -70,6 +70,7 @@ struct worker {
 	struct list fetches;	   /* struct fetch.node: running in this loop */
 	unsigned background_count; /* of these, for no client */
 	struct list tunnels;	   /* struct tunnel.node */
+	struct pipes pipes;	   /* theirs */
 	struct list splices;	   /* struct splice.node */
 	size_t moved;		   /* bytes by all, in this turn of the loop */
 	size_t coding;		   /* bytes held by recode.c */

@@ -1,5 +1,7 @@
 """CONNECT tunnels (RFC 9110 9.3.6)."""
+import os
 import socket
+import struct
 import subprocess
 import threading
 
@@ -168,6 +170,69 @@ def test_back_pressure(make, echo):
     wait_for(stalled, 10, every=0.5, what="the server to stall")
     assert sent[0] < 64 << 20, "everything was taken in at once"
     client.close()
+
+
+def descriptors(larder):
+    return len(os.listdir(f"/proc/{larder.pid}/fd"))
+
+
+def test_bulk_both_ways_at_their_own_pace(make, echo):
+    """Much each way at once: the one way stands still while the other goes on,
+    both arrive whole, and nothing is left of them."""
+    up, down = pattern(12_000_000), pattern(9_000_000)[::-1]
+    taken, go = [], threading.Event()
+
+    def talk(sock):
+        sender = threading.Thread(target=sock.sendall, args=(down,))
+        sender.start()
+        go.wait(20 * PATIENCE)
+        data = bytearray()
+        while len(data) < len(up):
+            data += sock.recv(100_000)
+        taken.append(bytes(data))
+        sender.join()
+        sock.shutdown(socket.SHUT_WR)
+        while sock.recv(1):
+            pass
+    server = echo(talk)
+    larder, client = tunnel_to(make, server.port)
+    before = descriptors(larder)
+    sender = threading.Thread(target=client.send, args=(up,))
+    sender.start()
+    # In pieces of all sizes, while the server takes nothing.
+    got = bytearray()
+    for i in range(400):
+        got += client.exactly(1 + i * 37 % 9000)
+    got += client.exactly(len(down) - len(got) - 1000)
+    go.set()
+    sender.join(20 * PATIENCE)
+    got += client.exactly(1000)
+    assert bytes(got) == down
+    wait_for(lambda: taken, what="the server to have it all")
+    assert taken[0] == up
+    assert client.closed()
+    client.close()
+    # The two connections go, and of the pipes some are kept for the next.
+    wait_for(lambda: descriptors(larder) <= before + 8 - 2, what="descriptors to be closed")
+
+
+def test_a_reset_in_the_midst_of_bulk(make, echo):
+    """What stands in a pipe then goes with the tunnel; larder goes on."""
+    def talk(sock):
+        while True:
+            sock.sendall(b"z" * 1_000_000)
+    server = echo(talk)
+    larder = make({"access": {"connect_ports": [server.port]}})
+    name = f"127.0.0.1:{server.port}"
+    before = descriptors(larder)
+    for i in range(12):
+        client = larder.client()
+        client.send_head("CONNECT", name, host=name)
+        assert client.response("CONNECT").status == 200
+        client.exactly(200_000 + i * 1111)
+        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+    wait_for(lambda: descriptors(larder) <= before + 8, what="descriptors to be closed")
 
 
 def test_port_not_allowed(larder, echo):

@@ -71,6 +71,106 @@ send_bytes(const void *p, size_t n)
 	return conn_writev(conn, &iov, 1, false);
 }
 
+/* ---- splicing --------------------------------------------------------- */
+
+static void
+splices(void **state)
+{
+	struct pipes pipes = {.lent = 0};
+	struct pipe *pipe = pipe_get(&pipes);
+	char got[16];
+
+	(void)state;
+	assert_non_null(pipe);
+	assert_int_equal(conn_splice_in(conn, pipe), LARDER_AGAIN);
+	say("hello world");
+	run_until(CONN_READABLE);
+	assert_int_equal(conn_splice_in(conn, pipe), 11);
+	assert_int_equal(pipe->held, 11);
+	assert_int_equal(conn_bytes_in(conn), 11);
+	assert_int_equal(conn_splice_out(conn, pipe), 11);
+	assert_int_equal(pipe->held, 0);
+	assert_int_equal(conn_bytes_out(conn), 11);
+	assert_int_equal(read(peer, got, sizeof(got)), 11);
+	assert_memory_equal(got, "hello world", 11);
+	/* What is buffered would be overtaken. */
+	assert_int_equal(conn_splice_in(conn, pipe), LARDER_AGAIN);
+	say("more");
+	run_until(CONN_READABLE);
+	assert_int_equal(conn_fill(conn, 100), 4);
+	assert_int_equal(conn_splice_in(conn, pipe), LARDER_INVALID);
+	conn_consume(conn, 4);
+	say("last");
+	shutdown(peer, SHUT_WR);
+	run_until(CONN_READABLE);
+	assert_int_equal(conn_splice_in(conn, pipe), 4);
+	assert_int_equal(conn_splice_out(conn, pipe), 4);
+	while (conn_splice_in(conn, pipe) == LARDER_AGAIN)
+		run_until(CONN_READABLE);
+	assert_int_equal(conn_splice_in(conn, pipe), LARDER_CLOSED);
+	assert_int_equal(conn_fill(conn, 100), LARDER_CLOSED);
+	pipe_put(&pipes, &pipe);
+	pipes_release(&pipes);
+}
+
+/* Until nothing more can be sent; what is in the pipe then comes later. */
+static void
+a_pipe_waits_for_room(void **state)
+{
+	static char block[64 * 1024];
+	struct pipes pipes = {.lent = 0};
+	struct pipe *pipe = pipe_get(&pipes);
+	size_t sent = 0, got = 0;
+	ssize_t n = 0;
+
+	(void)state;
+	while (n >= 0) {
+		n = send_bytes(block, sizeof(block));
+		sent += n > 0 ? (size_t)n : 0;
+	}
+	assert_int_equal(n, LARDER_AGAIN);
+	say("the end");
+	run_until(CONN_READABLE);
+	assert_int_equal(conn_splice_in(conn, pipe), 7);
+	assert_int_equal(conn_splice_out(conn, pipe), LARDER_AGAIN);
+	assert_int_equal(pipe->held, 7);
+	while (got < sent)
+		got += (size_t)read(peer, block, sizeof(block));
+	run_until(CONN_WRITABLE);
+	assert_int_equal(conn_splice_out(conn, pipe), 7);
+	assert_int_equal(read(peer, block, sizeof(block)), 7);
+	assert_memory_equal(block, "the end", 7);
+	pipe_put(&pipes, &pipe);
+	pipes_release(&pipes);
+}
+
+static void
+pipes_are_lent(void **state)
+{
+	struct pipes pipes = {.lent = 0};
+	struct pipe *lent[PIPES_MAX], *again;
+
+	(void)state;
+	for (unsigned i = 0; i < PIPES_MAX; i++)
+		assert_non_null(lent[i] = pipe_get(&pipes));
+	assert_null(pipe_get(&pipes));
+	/* One with something in it is not used again. */
+	assert_int_equal(write(lent[0]->in, "x", 1), 1);
+	lent[0]->held = 1;
+	pipe_put(&pipes, &lent[0]);
+	assert_null(lent[0]);
+	assert_int_equal(pipes.idle_count, 0);
+	for (unsigned i = 1; i < PIPES_MAX; i++)
+		pipe_put(&pipes, &lent[i]);
+	assert_int_equal(pipes.idle_count, PIPES_IDLE);
+	again = pipe_get(&pipes);
+	assert_non_null(again);
+	assert_true(again->size >= 4096);
+	pipe_put(&pipes, &again);
+	pipe_put(&pipes, &again);
+	pipes_release(&pipes);
+}
+
 /* ---- reading ---------------------------------------------------------- */
 
 static void
@@ -543,6 +643,11 @@ main(void)
 	    TCP(gathers),
 	    CASE(sends_files),
 	    TCP(sends_files),
+	    CASE(splices),
+	    TCP(splices),
+	    CASE(a_pipe_waits_for_room),
+	    TCP(a_pipe_waits_for_room),
+	    CASE(pipes_are_lent),
 	    CASE(writing_to_nobody_is_an_error),
 	    CASE(deadlines_pass_once),
 	    CASE(closing_inside_a_callback_silences),
