@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -174,6 +175,41 @@ disk_is_warm(int fd, uint64_t offset, size_t n)
 
 	return disk_read_warm(fd, &byte, 1, offset) == 0 &&
 	       (n < 2 || disk_read_warm(fd, &byte, 1, offset + n - 1) == 0);
+}
+
+void *
+disk_map(int fd, uint64_t n)
+{
+	void *map = mmap(NULL, n, PROT_READ, MAP_SHARED, fd, 0);
+
+	return map == MAP_FAILED ? NULL : map;
+}
+
+void
+disk_unmap(void *map, uint64_t n)
+{
+	(void)munmap(map, n);
+}
+
+uint64_t
+disk_warm(void *map, uint64_t offset, uint64_t n)
+{
+	unsigned char in[256];
+	uint64_t at = offset / DISK_BLOCK * DISK_BLOCK, end = offset + n;
+
+	while (at < end) {
+		uint64_t pages = (disk_round(end) - at) / DISK_BLOCK;
+
+		pages = pages > sizeof(in) ? sizeof(in) : pages;
+		/* It says so only of what has been read, not of what is on
+		 * its way. */
+		if (mincore((char *)map + at, pages * DISK_BLOCK, in) != 0)
+			break;
+		for (uint64_t i = 0; i < pages; i++, at += DISK_BLOCK)
+			if (!(in[i] & 1))
+				return at > offset ? at - offset : 0;
+	}
+	return at > end ? n : at > offset ? at - offset : 0;
 }
 
 int

@@ -63,6 +63,13 @@ int disk_read(int fd, void *buf, size_t n, uint64_t offset);
 int disk_read_warm(int fd, void *buf, size_t n, uint64_t offset);
 /* Whether both ends of [offset, offset + n) are in the page cache. */
 bool disk_is_warm(int fd, uint64_t offset, size_t n);
+/* Addresses of the first n bytes of a file, which are never looked at: they are
+ * what disk_warm() is asked by. NULL: there are none left. */
+void *disk_map(int fd, uint64_t n);
+void disk_unmap(void *map, uint64_t n);
+/* How many of the n bytes from offset on are in the page cache, up to the first
+ * that is not. One system call a MiB. */
+uint64_t disk_warm(void *map, uint64_t offset, uint64_t n);
 /* All of it; iov is used up. */
 int disk_write(int fd, struct iovec *iov, int count, uint64_t offset);
 int disk_sync(int fd);

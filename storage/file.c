@@ -44,6 +44,8 @@ files_init(struct files *f, int dir, struct budget *budget)
 static void
 close_file(struct files *f, struct file *file)
 {
+	if (file->map)
+		disk_unmap(file->map, file->raw);
 	disk_close(file->fd);
 	if (file->gone)
 		budget_give(f->budget, file->give);
@@ -446,6 +448,22 @@ file_block_size(const struct file *file, uint64_t block)
 	uint64_t from = block * file->block;
 
 	return file->raw - from < file->block ? file->raw - from : file->block;
+}
+
+uint64_t
+file_warm(struct file *file, uint64_t offset, uint64_t n)
+{
+	void *map = file->map, *none = NULL;
+
+	if (!map && file->table &&
+	    (map = disk_map(file->fd, file->raw)) != NULL &&
+	    !atomic_compare_exchange_strong(&file->map, &none, map)) {
+		disk_unmap(map, file->raw);
+		map = none;
+	}
+	if (map && offset + n <= file->raw)
+		return disk_warm(map, offset, n);
+	return disk_is_warm(file->fd, offset, n) ? n : 0;
 }
 
 int

@@ -35,6 +35,7 @@ struct file {
 	void *bits;		   /* what `verified` lies in */
 	_Atomic uint8_t *verified; /* a bit a block: read and checked */
 	uint64_t *offsets;	   /* FRAMES: where each begins, and the end */
+	_Atomic(void *) map;	   /* for disk_warm(), once it was asked */
 };
 
 struct files {
@@ -98,6 +99,9 @@ int file_check_block(
 int file_check_frame(
     struct file *file, uint64_t block, uint64_t object, char *buf);
 size_t file_frame_size(const struct file *file, uint64_t block);
+/* How many of the n bytes from offset on of a raw one can be had without
+ * waiting for the disk, up to the first that cannot. */
+uint64_t file_warm(struct file *file, uint64_t offset, uint64_t n);
 /* What a block covers of the body. */
 uint64_t file_block_size(const struct file *file, uint64_t block);
 

@@ -123,22 +123,22 @@ is_checked(const struct blob *b, uint64_t block)
 	return !b->file->table || file_verified(b->file, block);
 }
 
-/* n bytes can be sent as they are: so can those of the blocks behind them, as
- * long as that holds. Fewer, longer calls. */
+/* How many bytes from there on can be sent as they are: whole blocks, as long
+ * as they were checked and are in the page cache, for fewer and longer calls.
+ * 0: not even the first one, of which n are wanted. */
 static uint64_t
-with_next(
-    const struct blob *b, uint64_t pos, uint64_t n, uint64_t max, uint32_t size)
+sendable(const struct blob *b, uint64_t pos, uint64_t n, uint64_t max)
 {
+	uint32_t size = b->file->table ? b->file->block : b->block;
 	uint64_t end = b->written - pos < max ? b->written : pos + max;
+	uint64_t to = pos + n, warm;
 
-	while (pos + n < end && is_checked(b, (pos + n) / size)) {
-		uint64_t more = end - pos - n < size ? end - pos - n : size;
-
-		if (!disk_is_warm(b->file->fd, pos + n + more - 1, 1))
-			break;
-		n += more;
-	}
-	return n;
+	while (to < end && is_checked(b, to / size))
+		to = end - to < size ? end : to + size;
+	warm = file_warm(b->file, pos, to - pos);
+	if (warm < n)
+		return 0;
+	return pos + warm == to ? warm : n + (warm - n) / size * size;
 }
 
 /* In the file: checked, and in the page cache, or a thread sees to it. */
@@ -159,15 +159,13 @@ peek_file(
 		out->mem = frame->data + r->pos % size;
 		return 0;
 	}
-	if (b->file->encoding == ENCODING_FRAMES)
+	if (b->file->encoding == ENCODING_FRAMES || !is_checked(b, block))
 		return load_block(r, block);
 	/* One that is not whole was read in, and is not held. */
-	if (!is_checked(b, block) ||
-	    (r->given != block + 1 &&
-		!disk_is_warm(b->file->fd, r->pos, out->n)))
+	if (r->given != block + 1)
+		out->n = sendable(b, r->pos, out->n, max);
+	if (!out->n)
 		return load_block(r, block);
-	if (out->n < max && r->given != block + 1)
-		out->n = with_next(b, r->pos, out->n, max, size);
 	out->mem = NULL;
 	out->fd = b->file->fd;
 	out->offset = (int64_t)r->pos;

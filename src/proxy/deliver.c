@@ -69,7 +69,7 @@ body_peek(struct exchange *x, size_t max, struct blob_slice *slice)
 static int
 next_slice(struct exchange *x, struct blob_slice *slice)
 {
-	size_t max = worker_burst(x->w);
+	size_t max = worker_burst(x->w, false);
 	int err;
 
 	*slice = (struct blob_slice){.fd = -1};
@@ -234,7 +234,7 @@ deliver_step(struct exchange *x)
 {
 	int64_t now = loop_mono_ms(x->w->loop);
 	struct conn *conn = x->client->conn;
-	uint64_t stop = x->sent + worker_burst(x->w);
+	uint64_t stop = x->sent + worker_burst(x->w, x->sent > 0);
 
 	if (x->recode != NULL)
 		recode_turn(x->recode);

@@ -188,7 +188,7 @@ take(struct worker *w, struct way *way)
 static int
 move(struct worker *w, struct way *way, size_t *moved, bool *more)
 {
-	size_t burst = worker_burst(w);
+	size_t burst = worker_burst(w, true);
 
 	while (*moved < burst) {
 		int err = flush_way(way);

@@ -40,9 +40,9 @@ struct tally;
 /* What recoding may hold in a worker: half a thousand encoders at once */
 #define WORKER_CODING (128u * 1024 * 1024)
 /* What one connection may move before the others of the loop have their turn:
- * much, or large transfers were nothing but turns; but where all of them have
- * moved WORKER_TURN in this turn, little, for who wants something small waits
- * for them. Bytes. */
+ * much, or large transfers were nothing but turns. But where all of them have
+ * moved WORKER_TURN in this turn those that have begun wait for the next one,
+ * for who wants something small waits for them. Bytes. */
 #define WORKER_BURST  (1024u * 1024)
 #define WORKER_TURN   (2u * 1024 * 1024)
 #define WORKER_SHARE  (128u * 1024)
@@ -118,11 +118,13 @@ int worker_start(struct worker *w);
 void worker_ask(struct worker *w);
 bool worker_answered(const struct worker *w);
 
-/* What a connection may move now. */
+/* What a connection may move now; 0: nothing, in this turn. */
 static inline size_t
-worker_burst(const struct worker *w)
+worker_burst(const struct worker *w, bool begun)
 {
-	return w->moved < WORKER_TURN ? WORKER_BURST : WORKER_SHARE;
+	if (w->moved < WORKER_TURN)
+		return WORKER_BURST;
+	return begun ? 0 : WORKER_SHARE;
 }
 
 /* Wall clock of this turn, in seconds. */
