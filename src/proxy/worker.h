@@ -44,7 +44,7 @@ struct tally;
  * moved WORKER_TURN in this turn those that have begun wait for the next one,
  * for who wants something small waits for them. Bytes. */
 #define WORKER_BURST  (1024u * 1024)
-#define WORKER_TURN   (2u * 1024 * 1024)
+#define WORKER_TURN   (512u * 1024)
 #define WORKER_SHARE  (128u * 1024)
 
 struct worker {
