@@ -60,6 +60,8 @@ struct env *catalog_replace(struct catalog *c, struct env *env);
 uint64_t env_used(struct env *env, MDB_txn *txn);
 
 /* key: at most CATALOG_KEY_MAX bytes. The view is LMDB's. */
+int catalog_ask(struct catalog_reader *r, enum db db, const void *key, size_t n,
+    struct bytes *out);
 int catalog_fetch(
     MDB_txn *txn, MDB_dbi dbi, const void *key, size_t n, struct bytes *out);
 /* Of the writer's transaction. That there is nothing to remove is no error. */

@@ -523,17 +523,32 @@ def tunnels(options):
 
 # -- more than one core --------------------------------------------------------------
 def workers(options):
-    """two workers on two cores, the load on both as well: CPU a request"""
-    result = Result("", SMALL)
+    """one worker, and two on two cores, with a load on each core: CPU a request"""
+    result = Result("", ["cpu/1000", "req/s"])
     with Run(options, ("larder",)) as run:
         servers = []
         for n in (1, 2):
-            server = run.start("larder", f"larder-{n}", workers=n, cores=CORES)
+            cores = [PEER_CORE, LOAD_CORE][:n]
+            server = run.start("larder", f"larder-{n}", workers=n, cores=cores)
             server.name = f"{n} worker{'s' if n > 1 else ''}"
+            server.cores = cores
             run.compare(server, peers.known_objects())
             servers.append(server)
-        result.medians(run.rounds(servers, lambda s, turn: run.hits(
-            s, load.script(load.RANDOM, seed=turn + 1), seconds_of(run, turn))))
+
+        # A worker that shares its core costs more than one that does not. Both
+        # share theirs, so that what is left is what they cost each other.
+        def one(server, turn):
+            before, asked = server.cpu(), run.origin.count()
+            loads = [load.Wrk(run.root, server.port, load.script(
+                load.RANDOM, seed=turn + 1), seconds_of(run, turn), core=core)
+                for core in server.cores]
+            done = [one.result() for one in loads]
+            total = sum(d["requests"] for d in done)
+            if sum(d["errors"] for d in done) or run.origin.count() - asked > total / 1000:
+                raise Unfit("not all were hits")
+            return {"cpu/1000": load.per_thousand(server.cpu() - before, total),
+                    "req/s": total / done[0]["seconds"]}
+        result.medians(run.rounds(servers, one))
     result.ask_ratio("CPU a request rises by at most 10%", "cpu/1000", "1 worker", 1.1,
                      "2 workers")
     return result
