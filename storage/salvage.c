@@ -14,16 +14,11 @@
  */
 #include "salvage.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "internal.h"
 #include "larder/thread.h"
-#include "record.h"
 
 /* Keys that are remembered; of more, some may come back. */
 #define REMOVED_MAX (1u << 21)
@@ -52,201 +47,6 @@ struct salvage {
 	struct hash *removed;
 	size_t removed_count, removed_room;
 };
-
-/* ---- names --------------------------------------------------------------- */
-
-static void
-on_id(void *arg, const char *name)
-{
-	struct salvage_ids *list = arg;
-	char again[17];
-	unsigned long long id = strtoull(name, NULL, 16);
-
-	snprintf(again, sizeof(again), "%016llx", id);
-	if (strcmp(again, name) != 0)
-		return;
-	if (list->count == list->room) {
-		size_t room = list->room ? list->room * 2 : 64;
-		uint64_t *ids = realloc(list->ids, room * sizeof(*ids));
-
-		if (!ids)
-			return;
-		list->ids = ids;
-		list->room = room;
-	}
-	list->ids[list->count++] = id;
-}
-
-static int
-by_number(const void *pa, const void *pb)
-{
-	const uint64_t *a = pa, *b = pb;
-
-	return *a < *b ? -1 : *a > *b;
-}
-
-int
-salvage_list(struct store *store, const char *folder, struct salvage_ids *out)
-{
-	memset(out, 0, sizeof(*out));
-	disk_list(store->dir, folder, on_id, out);
-	if (out->count)
-		qsort(out->ids, out->count, sizeof(*out->ids), by_number);
-	return 0;
-}
-
-/* ---- before it is open --------------------------------------------------- */
-
-static int
-touch(struct store *store, const char *name)
-{
-	int fd, err = disk_open(store->dir, name, O_RDWR | O_CREAT, &fd);
-
-	disk_close(fd);
-	return err ? err : disk_sync_folder(store->dir, ".");
-}
-
-int
-salvage_aside(struct store *store)
-{
-	int err = touch(store, CATALOG_REBUILD);
-
-	if (!err)
-		err = disk_rename(store->dir, CATALOG_FILE, CATALOG_ASIDE);
-	if (err && err != LARDER_ABSENT)
-		return err;
-	disk_unlink(store->dir, CATALOG_FILE "-lock");
-	store_report(store,
-	    "the catalog of the cache was %s: a new one is made from what is "
-	    "stored",
-	    err ? "lost"
-		: "damaged, and is set aside as " CATALOG_ASIDE
-		  " (which larder does not need)");
-	return 0;
-}
-
-struct stock {
-	struct store *store;
-	uint64_t highest;
-};
-
-/* What it takes on the disk. */
-static uint64_t
-taken_by(struct store *store, const char *name)
-{
-	uint64_t size, allocated;
-	int fd;
-
-	if (disk_open(store->dir, name, O_RDONLY, &fd) != 0)
-		return 0;
-	if (disk_size(fd, &size, &allocated) != 0)
-		allocated = 0;
-	disk_close(fd);
-	return allocated;
-}
-
-static void
-count_file(struct store *store, const char *name)
-{
-	budget_force(&store->budget, taken_by(store, name));
-}
-
-uint64_t
-salvage_tidy(struct store *store)
-{
-	uint64_t n = taken_by(store, CATALOG_ASIDE);
-
-	if (!n || disk_unlink(store->dir, CATALOG_ASIDE) != 0)
-		return 0;
-	budget_give(&store->budget, n);
-	return n;
-}
-
-static void
-count_folder(struct stock *stock, const char *folder)
-{
-	struct salvage_ids list;
-	char name[FILE_NAME];
-
-	if (salvage_list(stock->store, folder, &list) != 0)
-		return;
-	for (size_t i = 0; i < list.count; i++) {
-		struct object_container c;
-
-		snprintf(name, sizeof(name), "%s/%016llx", folder,
-		    (unsigned long long)list.ids[i]);
-		if (list.ids[i] > stock->highest)
-			stock->highest = list.ids[i];
-		/* A salvage before this one knows some of them. */
-		if (catalog_get_container(
-			stock->store->writer.reader, list.ids[i], &c) != 0)
-			count_file(stock->store, name);
-	}
-	catalog_reader_rest(stock->store->writer.reader);
-	free(list.ids);
-}
-
-/* What was on its way into a folder, or out of one, when the catalog got lost:
- * it is settled, and what names it decides. */
-static void
-settle(struct store *store, uint64_t id)
-{
-	char name[FILE_NAME], buf[OBJECT_TRAILER];
-	struct object_trailer t;
-	uint64_t size = 0, allocated;
-	int fd, err;
-
-	file_name(id, PLACE_NONE, true, name);
-	if (disk_open(store->dir, name, O_RDONLY, &fd) != 0)
-		return;
-	err = disk_size(fd, &size, &allocated);
-	if (!err && size >= RECORD_MIN)
-		err = disk_read(fd, buf, RECORD_MIN, 0);
-	if (!err && size >= RECORD_MIN &&
-	    record_find(bytes_of(buf, RECORD_MIN)) == buf) {
-		err = file_settle(&store->files, id, PLACE_PACK);
-	} else {
-		if (!err && size >= sizeof(buf))
-			err =
-			    disk_read(fd, buf, sizeof(buf), size - sizeof(buf));
-		if (!err && size >= sizeof(buf) &&
-		    object_trailer_read(bytes_of(buf, sizeof(buf)), &t) == 0)
-			err = file_settle(&store->files, id, PLACE_BLOB);
-		else
-			disk_unlink(store->dir, name);
-	}
-	disk_close(fd);
-}
-
-bool
-salvage_stock(struct store *store)
-{
-	struct stock stock = {store, 0};
-	struct salvage_ids tmp;
-	char name[FILE_NAME];
-
-	count_file(store, CATALOG_ASIDE);
-	if (faccessat(store->dir, CATALOG_REBUILD, F_OK, 0) != 0)
-		return false;
-	salvage_list(store, "tmp", &tmp);
-	for (size_t i = 0; i < tmp.count; i++)
-		settle(store, tmp.ids[i]);
-	free(tmp.ids);
-	count_folder(&stock, "packs");
-	for (unsigned i = 0; i < 256; i++) {
-		if (!file_has_folder(&store->files, i))
-			continue;
-		snprintf(name, sizeof(name), "blobs/%02x", i);
-		count_folder(&stock, name);
-	}
-	/* Ids of small objects are in no name. */
-	if (store->next_id <= stock.highest)
-		store->next_id = (stock.highest | UINT32_MAX) + 1;
-	/* The old one is worth less than what is stored. */
-	if (store->budget.taken > store->budget.size)
-		salvage_tidy(store);
-	return true;
-}
 
 /* ---- keys that were removed meanwhile ------------------------------------ */
 
@@ -403,11 +203,9 @@ fill_from(struct salvage *s, uint64_t *objects)
 bool
 salvage_is_main(const struct salvage *s, uint64_t pack)
 {
-	const uint64_t *from = s->packs.ids + s->newcomers;
-
 	return s->packs.count > s->newcomers &&
-	       bsearch(&pack, from, s->packs.count - s->newcomers,
-		   sizeof(*from), by_number) != NULL;
+	       salvage_lists(s->packs.ids + s->newcomers,
+		   s->packs.count - s->newcomers, pack);
 }
 
 /* All packs, those of newcomers first, each kind by number. */
@@ -597,7 +395,7 @@ replace(struct store *store)
 	for (unsigned i = 0; i < POLICY_QUEUES; i++)
 		file_unref(&store->files, &w->packs[i].file);
 	w->sparse_count = 0;
-	count_file(store, CATALOG_ASIDE);
+	salvage_count(store, CATALOG_ASIDE);
 	budget_give(&store->budget, w->catalog_taken);
 	w->catalog_taken = 0;
 	w->totals = (struct catalog_totals){.next_id = next, .next_queue = 1};

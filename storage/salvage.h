@@ -1,7 +1,7 @@
 /*
  * What is done behind everybody's back once a store is open: a lost catalog is
- * made anew out of packs and blobs (salvage.c, rescue.c), and space that
- * nothing knows is given back (sweep.c).
+ * made anew out of packs and blobs (stock.c, salvage.c, rescue.c), and space
+ * that nothing knows is given back (sweep.c).
  */
 #ifndef STORAGE_SALVAGE_H
 #define STORAGE_SALVAGE_H
@@ -79,5 +79,9 @@ struct salvage_ids {
 /* 0 or LARDER_NOMEM; a folder that cannot be read has none. */
 int salvage_list(
     struct store *store, const char *folder, struct salvage_ids *out);
+/* Is it one of these, which are sorted? */
+bool salvage_lists(const uint64_t *ids, size_t count, uint64_t id);
+/* What a file takes that the budget does not have yet, if it is there. */
+void salvage_count(struct store *store, const char *name);
 
 #endif

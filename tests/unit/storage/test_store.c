@@ -34,6 +34,47 @@ test_round_trip(void **state)
 	fixture_free(f);
 }
 
+/* That a key was not there is remembered no longer than it is so: with what is
+ * stored in memory or not, and whoever looked last. */
+static void
+test_absent(void **state)
+{
+	struct fixture *f = fixture_new(64 * MIB, 0);
+	struct store_found found;
+	char key[64];
+
+	(void)state;
+	for (unsigned round = 0; round < 3; round++) {
+		for (unsigned i = 0; i < 300; i++) {
+			snprintf(key, sizeof(key), "http://a.example/%u", i);
+			for (unsigned k = 0; k < 2; k++)
+				assert_int_equal(
+				    get(f, key, "", 0, 0), LARDER_ABSENT);
+			put(f, key, "", i + round, 900 + i, true);
+			assert_int_equal(
+			    get(f, key, "", i + round, 900 + i), 0);
+		}
+		forget(f);
+		for (unsigned i = 0; i < 300; i++) {
+			snprintf(key, sizeof(key), "http://a.example/%u", i);
+			assert_int_equal(
+			    get(f, key, "", i + round, 900 + i), 0);
+			arena_reset(&f->arena);
+			assert_int_equal(store_find(f->view, bytes_str(key),
+					     &f->arena, &found),
+			    0);
+			assert_int_equal(found.count, 1);
+			assert_int_equal(store_remove(f->store, bytes_str(key),
+					     found.records[0].id),
+			    0);
+			assert_int_equal(get(f, key, "", 0, 0), LARDER_ABSENT);
+		}
+		if (round == 1)
+			forget(f);
+	}
+	fixture_free(f);
+}
+
 static void
 test_compression(void **state)
 {
@@ -391,6 +432,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_round_trip),
+	    cmocka_unit_test(test_absent),
 	    cmocka_unit_test(test_compression),
 	    cmocka_unit_test(test_variants),
 	    cmocka_unit_test(test_update),
