@@ -180,8 +180,12 @@ disk_is_warm(int fd, uint64_t offset, size_t n)
 void *
 disk_map(int fd, uint64_t n)
 {
-	void *map = mmap(NULL, n, PROT_READ, MAP_SHARED, fd, 0);
+	void *map;
 
+	/* mincore() answers by the page, whatever its size. */
+	if (sysconf(_SC_PAGESIZE) != DISK_BLOCK)
+		return NULL;
+	map = mmap(NULL, n, PROT_READ, MAP_SHARED, fd, 0);
 	return map == MAP_FAILED ? NULL : map;
 }
 

@@ -64,7 +64,7 @@ int disk_read_warm(int fd, void *buf, size_t n, uint64_t offset);
 /* Whether both ends of [offset, offset + n) are in the page cache. */
 bool disk_is_warm(int fd, uint64_t offset, size_t n);
 /* Addresses of the first n bytes of a file, which are never looked at: they are
- * what disk_warm() is asked by. NULL: there are none left. */
+ * what disk_warm() is asked by. NULL: they cannot be had. */
 void *disk_map(int fd, uint64_t n);
 void disk_unmap(void *map, uint64_t n);
 /* How many of the n bytes from offset on are in the page cache, up to the first

@@ -23,6 +23,9 @@
 
 #include "larder/check.h"
 
+/* Without a map its two ends stand for so many bytes. */
+#define LOOK (64u * 1024)
+
 void
 files_init(struct files *f, int dir, struct budget *budget)
 {
@@ -454,6 +457,7 @@ uint64_t
 file_warm(struct file *file, uint64_t offset, uint64_t n)
 {
 	void *map = file->map, *none = NULL;
+	uint64_t warm = 0;
 
 	if (!map && file->table &&
 	    (map = disk_map(file->fd, file->raw)) != NULL &&
@@ -463,7 +467,14 @@ file_warm(struct file *file, uint64_t offset, uint64_t n)
 	}
 	if (map && offset + n <= file->raw)
 		return disk_warm(map, offset, n);
-	return disk_is_warm(file->fd, offset, n) ? n : 0;
+	while (warm < n) {
+		uint64_t some = n - warm < LOOK ? n - warm : LOOK;
+
+		if (!disk_is_warm(file->fd, offset + warm, some))
+			break;
+		warm += some;
+	}
+	return warm;
 }
 
 int

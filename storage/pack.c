@@ -199,15 +199,17 @@ make_room(struct store *store, enum policy_queue queue, size_t n)
 static void
 gather(struct pack *p, const char *from, size_t n)
 {
-	struct iovec *last = p->pieces + p->piece_count - 1;
+	struct iovec *next = p->pieces + p->piece_count;
 
 	p->gathered += n;
 	p->end += n;
-	if (p->piece_count && (char *)last->iov_base + last->iov_len == from)
-		last->iov_len += n;
-	else if (n)
-		p->pieces[p->piece_count++] =
-		    (struct iovec){(void *)(uintptr_t)from, n};
+	if (p->piece_count &&
+	    (char *)next[-1].iov_base + next[-1].iov_len == from)
+		next[-1].iov_len += n;
+	else if (n) {
+		*next = (struct iovec){(void *)(uintptr_t)from, n};
+		p->piece_count++;
+	}
 }
 
 int

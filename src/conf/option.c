@@ -60,7 +60,8 @@ const struct conf_option conf_options[] = {
 	AT(cache_size),
 	.text = "A hard budget on the disk, all files in the folder counted."},
     {"cache", "memory", &conf_type_size, "128M", 0, 64 * TB, AT(cache_memory),
-	.text = "The tier in memory; 0: none."},
+	.text = "The tier in memory; 0: none, but for 1M of what is known of "
+		"keys."},
     {"cache", "max_object", &conf_type_size, "10G", 1, 4096 * TB,
 	AT(cache_max_object),
 	.text = "Longer bodies pass through and are not stored."},

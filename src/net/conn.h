@@ -105,10 +105,12 @@ ssize_t conn_sendfile(
     struct conn *conn, int fd, int64_t offset, size_t n, bool more);
 
 /*
- * Without a copy, by splice(2), where nothing is buffered: into an empty pipe
- * as conn_fill() reads, and out of it as conn_writev() writes. LARDER_INVALID:
- * it cannot be had here, as of TLS.
+ * Without a copy, by splice(2): of an open connection that is plain.
+ * conn_splice_in: bytes (> 0) into an empty pipe; LARDER_AGAIN: none by this
+ * way, and what there is, if anything, conn_fill() says; LARDER_INVALID: never
+ * by this way. conn_splice_out: what is in the pipe, as conn_writev() writes.
  */
+bool conn_splices(struct conn *conn);
 ssize_t conn_splice_in(struct conn *conn, struct pipe *pipe);
 ssize_t conn_splice_out(struct conn *conn, struct pipe *pipe);
 

@@ -348,41 +348,32 @@ splice_some(int from, int to, size_t n)
 	return moved;
 }
 
+bool
+conn_splices(struct conn *conn)
+{
+	return conn_checked(conn)->ssl == NULL;
+}
+
+/* That it moves nothing proves nothing: a pipe takes so many pages, full or
+ * not, and the kernel stops at urgent data (RFC 6093), of which recv() knows
+ * better. So neither the end nor an empty socket is believed. */
 ssize_t
 conn_splice_in(struct conn *conn, struct pipe *pipe)
 {
 	struct conn *c = conn_checked(conn);
 	ssize_t n;
 
-	check(pipe->held == 0);
-	if (c->ssl || c->in_len || c->was_reset)
-		return LARDER_INVALID;
-	if (c->eof)
-		return LARDER_CLOSED;
-	if (c->error)
-		return LARDER_IO;
-	if (c->state != CONN_OPEN || !c->can_read)
+	check(pipe->held == 0 && c->ssl == NULL);
+	if (c->state != CONN_OPEN || !c->can_read || c->in_len || c->eof ||
+	    c->error || c->was_reset)
 		return LARDER_AGAIN;
-	/* A short count proves nothing here: what the pipe holds are pages,
-	 * full or not. So it is asked until it refuses. */
 	n = splice_some(c->fd, pipe->in, pipe->size);
 	if (n > 0) {
 		pipe->held = (size_t)n;
 		c->bytes_in += (uint64_t)n;
 		return n;
 	}
-	c->eof = n == 0;
-	if (n == 0)
-		return LARDER_CLOSED;
-	if (errno == EAGAIN) {
-		c->can_read = false;
-		return LARDER_AGAIN;
-	}
-	if (errno == EINVAL)
-		return LARDER_INVALID;
-	c->system_error = errno;
-	c->error = LARDER_IO;
-	return LARDER_IO;
+	return n < 0 && errno == EINVAL ? LARDER_INVALID : LARDER_AGAIN;
 }
 
 ssize_t
@@ -392,8 +383,7 @@ conn_splice_out(struct conn *conn, struct pipe *pipe)
 
 	if (n != 0)
 		return n;
-	if (conn->ssl)
-		return LARDER_INVALID;
+	check(conn->ssl == NULL);
 	n = after_send(
 	    conn, splice_some(pipe->out, conn->fd, pipe->held), pipe->held);
 	if (n > 0) {

@@ -6,9 +6,18 @@
 
 #include "larder/check.h"
 
-/* What a transfer may hold (ARCHITECTURE: 256 KiB). Without leave for that
- * much the kernel gives 64 KiB, or a page. */
-#define SIZE (256 * 1024)
+/* What a transfer may hold (ARCHITECTURE: 256 KiB). Who has many gets less of
+ * the kernel, a page or two at last: then copying is quicker. */
+#define SIZE	   (256 * 1024)
+#define SIZE_LEAST (64 * 1024)
+
+static void
+destroy(struct pipe *p)
+{
+	close(p->in);
+	close(p->out);
+	free(p);
+}
 
 static struct pipe *
 make(void)
@@ -25,18 +34,11 @@ make(void)
 	size = fcntl(fds[1], F_SETPIPE_SZ, SIZE);
 	if (size < 0)
 		size = fcntl(fds[1], F_GETPIPE_SZ);
-	*p = (struct pipe){.out = fds[0],
-	    .in = fds[1],
-	    .size = size > 0 ? (size_t)size : 4096};
-	return p;
-}
-
-static void
-destroy(struct pipe *p)
-{
-	close(p->in);
-	close(p->out);
-	free(p);
+	*p = (struct pipe){.out = fds[0], .in = fds[1], .size = (size_t)size};
+	if (size >= SIZE_LEAST)
+		return p;
+	destroy(p);
+	return NULL;
 }
 
 struct pipe *

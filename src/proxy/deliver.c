@@ -67,9 +67,8 @@ body_peek(struct exchange *x, size_t max, struct blob_slice *slice)
 /* 0: *slice has bytes; LARDER_ABSENT: the body is over; LARDER_AGAIN; else the
  * body cannot end well. */
 static int
-next_slice(struct exchange *x, struct blob_slice *slice)
+next_slice(struct exchange *x, size_t max, struct blob_slice *slice)
 {
-	size_t max = worker_burst(x->w, false);
 	int err;
 
 	*slice = (struct blob_slice){.fd = -1};
@@ -234,13 +233,13 @@ deliver_step(struct exchange *x)
 {
 	int64_t now = loop_mono_ms(x->w->loop);
 	struct conn *conn = x->client->conn;
-	uint64_t stop = x->sent + worker_burst(x->w, x->sent > 0);
+	uint64_t stop = x->sent + worker_burst(x->w, &x->served);
 
 	if (x->recode != NULL)
 		recode_turn(x->recode);
 	while (x->sent < stop) {
 		struct blob_slice slice;
-		int have = next_slice(x, &slice);
+		int have = next_slice(x, stop - x->sent, &slice);
 		ssize_t n;
 
 		if (have == LARDER_ABSENT && x->before_count == 0)

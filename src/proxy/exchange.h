@@ -125,6 +125,7 @@ struct exchange {
 	/* the record */
 	enum result result;
 	uint64_t sent; /* bytes to the client */
+	bool served;   /* see worker_burst() */
 	uint64_t body_sent;
 	uint64_t recoded; /* of recode_taken(): what has been counted */
 	bool aborted;

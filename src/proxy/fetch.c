@@ -394,7 +394,7 @@ pump_some(struct fetch *f)
 void
 fetch_pump(struct fetch *f)
 {
-	uint64_t stop = f->body.total + worker_burst(f->w, f->body.total > 0);
+	uint64_t stop = f->body.total + worker_burst(f->w, &f->served);
 
 	count_received(f);
 	while (f->body.total < stop)

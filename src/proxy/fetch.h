@@ -94,6 +94,7 @@ struct fetch {
 	struct http_head response;
 	struct http_body body;
 	struct blob *blob;    /* the flight's result has another reference */
+	bool served;	      /* see worker_burst() */
 	bool reusable;	      /* the connection may serve another request */
 	int64_t held_since;   /* some readers hold up others; ms, 0: not */
 	uint64_t held_total;  /* body bytes then */

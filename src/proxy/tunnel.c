@@ -28,6 +28,7 @@ struct way {
 	struct pipe *pipe; /* while something lies in it */
 	bool bulk;	   /* much came at once */
 	bool copies;	   /* for there is no other way */
+	bool served;	   /* see worker_burst() */
 	bool ended;	   /* `from` has said all */
 	bool shut;	   /* and `to` has been told */
 };
@@ -173,23 +174,20 @@ flush_way(struct way *way)
 static ssize_t
 take(struct worker *w, struct way *way)
 {
-	ssize_t n = LARDER_INVALID;
+	ssize_t n = LARDER_AGAIN;
 
 	if (way->bulk && !way->copies && way->pipe == NULL)
 		way->pipe = pipe_get(&w->pipes);
-	if (way->pipe != NULL) {
+	if (way->pipe != NULL)
 		n = conn_splice_in(way->from, way->pipe);
-		way->copies = n == LARDER_INVALID;
-	}
-	return n == LARDER_INVALID ? conn_fill(way->from, WORKER_READ) : n;
+	way->copies |= n == LARDER_INVALID;
+	return n > 0 ? n : conn_fill(way->from, WORKER_READ);
 }
 
 /* Moves up to a burst. 0, or LARDER_IO; *more: there may be more at once. */
 static int
-move(struct worker *w, struct way *way, size_t *moved, bool *more)
+move(struct worker *w, struct way *way, size_t burst, size_t *moved, bool *more)
 {
-	size_t burst = worker_burst(w, true);
-
 	while (*moved < burst) {
 		int err = flush_way(way);
 		ssize_t n;
@@ -216,12 +214,13 @@ move(struct worker *w, struct way *way, size_t *moved, bool *more)
 static int
 pump(struct tunnel *t, struct way *way, bool *more)
 {
-	size_t moved = 0;
-	int err = move(t->w, way, &moved, more);
+	size_t burst = worker_burst(t->w, &way->served), moved = 0;
+	int err = move(t->w, way, burst, &moved, more);
 
 	t->w->moved += moved;
-	/* One that waits for its other side goes on as it was. */
-	way->bulk = moved >= BULK || (way->pipe != NULL && way->pipe->held > 0);
+	/* One that waits for its turn, or its other side, goes on as it was. */
+	if (burst > 0 && (way->pipe == NULL || way->pipe->held == 0))
+		way->bulk = moved >= BULK;
 	if (way->pipe != NULL && way->pipe->held == 0)
 		pipe_put(&t->w->pipes, &way->pipe);
 	return err;
@@ -301,6 +300,8 @@ open_tunnel(struct tunnel *t, struct conn *origin)
 	conn_set_timeout(origin, 0);
 	t->up = (struct way){.from = t->client, .to = origin};
 	t->down = (struct way){.from = origin, .to = t->client};
+	t->up.copies = t->down.copies =
+	    !conn_splices(t->client) || !conn_splices(origin);
 	t->greeting = BYTES("HTTP/1.1 200 Connection established\r\n\r\n");
 	pump_both(t);
 }

@@ -41,11 +41,11 @@ struct tally;
 #define WORKER_CODING (128u * 1024 * 1024)
 /* What one connection may move before the others of the loop have their turn:
  * much, or large transfers were nothing but turns. But where all of them have
- * moved WORKER_TURN in this turn those that have begun wait for the next one,
+ * moved WORKER_TURN in this turn one gets little, and only every other turn,
  * for who wants something small waits for them. Bytes. */
 #define WORKER_BURST  (1024u * 1024)
 #define WORKER_TURN   (512u * 1024)
-#define WORKER_SHARE  (128u * 1024)
+#define WORKER_SHARE  (64u * 1024)
 
 struct worker {
 	struct proxy *proxy;
@@ -118,13 +118,17 @@ int worker_start(struct worker *w);
 void worker_ask(struct worker *w);
 bool worker_answered(const struct worker *w);
 
-/* What a connection may move now; 0: nothing, in this turn. */
+/* What a connection may move now; 0: nothing, in this turn. *served is its own:
+ * it had something the last time. */
 static inline size_t
-worker_burst(const struct worker *w, bool begun)
+worker_burst(const struct worker *w, bool *served)
 {
-	if (w->moved < WORKER_TURN)
+	if (w->moved < WORKER_TURN) {
+		*served = true;
 		return WORKER_BURST;
-	return begun ? 0 : WORKER_SHARE;
+	}
+	*served = !*served;
+	return *served ? WORKER_SHARE : 0;
 }
 
 /* Wall clock of this turn, in seconds. */

@@ -216,6 +216,29 @@ def test_bulk_both_ways_at_their_own_pace(make, echo):
     wait_for(lambda: descriptors(larder) <= before + 8 - 2, what="descriptors to be closed")
 
 
+def test_urgent_data_in_bulk(make, echo):
+    """splice(2) stops at it, and then says that this was the end."""
+    body, tail = pattern(8_000_000), pattern(3000)
+    go = threading.Event()
+
+    def talk(sock):
+        sock.sendall(body)
+        sock.send(b"!", socket.MSG_OOB)
+        sock.sendall(tail)
+        go.wait(20 * PATIENCE)
+    server = echo(talk)
+    for ends in (False, True):
+        go.clear()
+        _, client = tunnel_to(make, server.port)
+        if ends:
+            go.set()
+        # Who does not ask for it does not get the urgent byte (RFC 6093).
+        assert client.exactly(len(body) + len(tail)) == body + tail
+        go.set()
+        assert client.closed()
+        client.close()
+
+
 def test_a_reset_in_the_midst_of_bulk(make, echo):
     """What stands in a pipe then goes with the tunnel; larder goes on."""
     def talk(sock):

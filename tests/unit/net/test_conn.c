@@ -98,17 +98,19 @@ splices(void **state)
 	say("more");
 	run_until(CONN_READABLE);
 	assert_int_equal(conn_fill(conn, 100), 4);
-	assert_int_equal(conn_splice_in(conn, pipe), LARDER_INVALID);
+	assert_int_equal(conn_splice_in(conn, pipe), LARDER_AGAIN);
 	conn_consume(conn, 4);
 	say("last");
 	shutdown(peer, SHUT_WR);
 	run_until(CONN_READABLE);
 	assert_int_equal(conn_splice_in(conn, pipe), 4);
 	assert_int_equal(conn_splice_out(conn, pipe), 4);
-	while (conn_splice_in(conn, pipe) == LARDER_AGAIN)
+	/* Of the end only recv() is believed. */
+	assert_int_equal(conn_splice_in(conn, pipe), LARDER_AGAIN);
+	while (conn_fill(conn, 100) == LARDER_AGAIN)
 		run_until(CONN_READABLE);
-	assert_int_equal(conn_splice_in(conn, pipe), LARDER_CLOSED);
 	assert_int_equal(conn_fill(conn, 100), LARDER_CLOSED);
+	assert_int_equal(conn_splice_in(conn, pipe), LARDER_AGAIN);
 	pipe_put(&pipes, &pipe);
 	pipes_release(&pipes);
 }
@@ -165,7 +167,7 @@ pipes_are_lent(void **state)
 	assert_int_equal(pipes.idle_count, PIPES_IDLE);
 	again = pipe_get(&pipes);
 	assert_non_null(again);
-	assert_true(again->size >= 4096);
+	assert_true(again->size >= 64 * 1024);
 	pipe_put(&pipes, &again);
 	pipe_put(&pipes, &again);
 	pipes_release(&pipes);
