@@ -280,9 +280,11 @@ def large_pressed(options):
             time.sleep(2)
         ratio = stored_size(server, "/text/1") / len(want)
         quiet = load.wrk(run.root, server.port, load.script(load.RANDOM), 5, connections=8)
+        # What it costs is measured alone: beside it the others' hits cost, too.
+        one = per_gb(run, server, "/text/1", clients=2, rounds=4)
         busy = load.Wrk(run.root, server.port, load.script(load.RANDOM), 5, connections=8)
         with Peak(server.pss) as memory:
-            one = per_gb(run, server, "/text/1", clients=2, rounds=4)
+            per_gb(run, server, "/text/1", clients=2, rounds=4)
         beside = busy.result()
         result.row("larder", **one)
         file = run.root / "text"
@@ -367,7 +369,9 @@ def fill(run, server, prefix, count, connections=32):
         done = load.wrk(run.root, server.port, load.script(
             load.IN_ORDER, prefix, count, first=run.origin.count() - before), 2,
             connections=connections)
-        if done["errors"] or time.monotonic() > end:
+        # Of a peer some may be: what failed is asked for again.
+        allowed = 0 if server.name == "larder" else done["requests"] // 100
+        if done["errors"] > allowed or time.monotonic() > end:
             raise SystemExit(f"{server.name}: could not be filled: {done}")
     return lua
 
