@@ -436,6 +436,43 @@ test_cold(void **state)
 	fixture_free(f);
 }
 
+/* What lies between two ends that are in the page cache may not be. */
+static void
+test_warm(void **state)
+{
+	const uint64_t size = MIB, from = 256 * 1024, to = 512 * 1024;
+	char path[] = "/tmp/larder-warm-XXXXXX", *body = calloc(1, size);
+	int fd = mkstemp(path);
+	void *map;
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_non_null(body);
+	unlink(path);
+	assert_int_equal(write(fd, body, size), size);
+	free(body);
+	assert_int_equal(fdatasync(fd), 0);
+	map = disk_map(fd, size);
+	if (map) {
+		assert_int_equal(disk_warm(map, 0, size), size);
+		assert_int_equal(disk_warm(map, 4097, 5), 5);
+		assert_int_equal(posix_fadvise(fd, (off_t)from,
+				     (off_t)(to - from), POSIX_FADV_DONTNEED),
+		    0);
+		/* A file system in memory forgets nothing. */
+		if (!disk_is_warm(fd, from, 1)) {
+			assert_true(disk_is_warm(fd, 0, size));
+			assert_int_equal(disk_warm(map, 0, size), from);
+			assert_int_equal(disk_warm(map, 77, from), from - 77);
+			assert_int_equal(disk_warm(map, from + 10, 10), 0);
+			assert_int_equal(
+			    disk_warm(map, to, size - to), size - to);
+		}
+		disk_unmap(map, size);
+	}
+	close(fd);
+}
+
 int
 main(void)
 {
@@ -449,6 +486,7 @@ main(void)
 	    cmocka_unit_test(test_commit_as),
 	    cmocka_unit_test(test_commit_as_refused),
 	    cmocka_unit_test(test_cold),
+	    cmocka_unit_test(test_warm),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
