@@ -20,8 +20,8 @@
 #include <string.h>
 
 #include "internal.h"
-#include "shard.h"
 #include "larder/zeroed.h"
+#include "shard.h"
 
 /* ---- entries and shards -------------------------------------------------- */
 

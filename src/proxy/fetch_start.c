@@ -4,9 +4,9 @@
  */
 #include <stdlib.h>
 
+#include "larder/zeroed.h"
 #include "proxy/exchange.h"
 #include "proxy/fetch.h"
-#include "larder/zeroed.h"
 
 static int
 copy_stored(struct fetch *f, const struct store_found *found, int chosen)

@@ -284,7 +284,7 @@ def test_smaller_budget_after_reload(make, origin, path):
         for url in urls:
             for _ in range(3):
                 client.get(url)
-    took, stop, wrong = [], threading.Event(), []
+    slowest, stop, wrong = [0.0], threading.Event(), []
 
     def ask():
         with larder.client() as asking:
@@ -293,7 +293,7 @@ def test_smaller_budget_after_reload(make, origin, path):
                     began = time.monotonic()
                     if asking.get(url).body != body:
                         wrong.append(url)
-                    took.append(time.monotonic() - began)
+                    slowest[0] = max(slowest[0], time.monotonic() - began)
     thread = threading.Thread(target=ask)
     thread.start()
     larder.options["cache"]["size"] = "48M"
@@ -303,9 +303,7 @@ def test_smaller_budget_after_reload(make, origin, path):
     stop.set()
     thread.join()
     assert not wrong
-    # A disk that others keep busy, too, may hold up one of them, not many.
-    assert max(took) < 4
-    assert sorted(took)[len(took) * 9 // 10] < (2 if SLOW else 0.5)
+    assert slowest[0] < (4 if SLOW else 1)
 
 
 def test_ends_while_it_verifies(make, origin, path):
