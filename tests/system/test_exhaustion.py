@@ -266,8 +266,9 @@ def test_slow_but_steady_reader(hasty, origin, path):
     url = cached(hasty, origin, path, 16 * MIB)
     with hasty.client() as client:
         # A full one that the kernel made 6 MiB long lets the sender know of nothing
-        # until a sixteenth of it is read, and that is seconds.
-        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 256 << 10)
+        # until a sixteenth of it is read, and that is seconds; of this one,
+        # when 32 KiB are. Its own buffer has room after many times as much.
+        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 << 10)
         client.send_head("GET", url)
         assert client.final_head().status == 200
         left, start = 16 * MIB - len(client.exactly(2 * MIB)), time.monotonic()
