@@ -11,6 +11,7 @@
 #include "cache/validate.h"
 #include "http/date.h"
 #include "larder/check.h"
+#include "proxy/around.h"
 #include "proxy/exchange.h"
 #include "proxy/fetch.h"
 #include "proxy/splice.h"
@@ -225,30 +226,13 @@ stored_as(const struct fetch *f)
 	return s;
 }
 
-/* What is stored under f's key, decoded; newest first. Others than those of
- * f's selecting fields are left out. False: nothing, or no memory. */
+/* around_look() for what this fetch has stored. */
 static bool
 look_around(struct fetch *f, struct store_found *found,
     struct cache_stored **stored, struct bytes selecting)
 {
-	unsigned n = 0;
-
-	if (store_find(f->w->view, f->key, &f->arena, found) != 0)
-		return false;
-	*stored = arena_alloc(&f->arena, found->count * sizeof(**stored));
-	if (*stored == NULL)
-		return false;
-	for (unsigned i = 0; i < found->count; i++) {
-		struct store_record *r = &found->records[i];
-
-		if (cache_stored_decode(
-			r->meta, r->variant, r->body_size, &(*stored)[n]) < 0 ||
-		    !bytes_eq((*stored)[n].variant, selecting))
-			continue;
-		found->records[n++] = *r;
-	}
-	found->count = n;
-	return n > 0;
+	return around_look(f->w->view, f->key, selecting, &f->arena, found,
+		   stored) == 0;
 }
 
 /* The variant under which the store has it. */
@@ -296,13 +280,8 @@ part_tidy(struct fetch *f)
 			store_remove(proxy_store(f->w->proxy), f->key,
 			    found.records[i].id);
 	}
-	if (!cache_is_part(&mine.meta) ||
-	    !look_around(f, &found, &stored, mine.variant))
-		return;
-	for (unsigned i = 0; i < found.count; i++)
-		if (bytes_eq(found.records[i].variant, own))
-			splice_begin(
-			    f->w, &found, stored, i, f->flight->result.form);
+	if (cache_is_part(&mine.meta))
+		splice_begin(f->w, f->key, own, f->flight->result.form);
 }
 
 /* ---- the rest ----------------------------------------------------------- */
@@ -348,6 +327,7 @@ part_rest(struct fetch *f)
 	struct http_range_spec gap;
 	struct store_found found;
 	struct bytes own;
+	int at;
 
 	if (f->blob == NULL || !may_go_on(f))
 		return;
@@ -355,8 +335,7 @@ part_rest(struct fetch *f)
 	own = own_variant(f, &mine);
 	if (own.p == NULL || !look_around(f, &found, &stored, mine.variant))
 		return;
-	for (unsigned i = 0; i < found.count; i++)
-		if (bytes_eq(found.records[i].variant, own) &&
-		    first_gap(stored, found.count, (int)i, &gap))
-			(void)fetch_start_rest(f, &found, (int)i, &gap);
+	at = around_find(&found, own);
+	if (at >= 0 && first_gap(stored, found.count, at, &gap))
+		(void)fetch_start_rest(f, &found, at, &gap);
 }

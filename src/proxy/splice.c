@@ -1,24 +1,30 @@
 /*
  * Joining parts on disk.
  *
- *   splice_begin() ──> pump ── all is copied ──> committed, the parts go
- *                       └── an error, no room, a change ──> given up
+ *   splice_begin() ──> waits ──> pump ── all is copied ──> committed, the
+ *                        ^         │                       parts go
+ *                        │         ├── an error, no room ──> given up
+ *                        └─────────┴── another was faster
  *
  * What always holds
  *   - What is committed holds bytes of parts that were all there, unchanged,
  *     before and after it was committed: a purge in between takes it, too.
+ *   - A worker joins those of one key one after the other: what came while it
+ *     did so waits, and is then joined with what was made.
  *   - Nobody waits for it.
  */
 #include <stdlib.h>
 
 #include "larder/check.h"
+#include "proxy/around.h"
 #include "proxy/source.h"
 #include "proxy/splice.h"
 #include "proxy/worker.h"
 
 #define SPLICE_MAGIC 0x73706c69u
-/* At a time, of a worker. */
+/* Of a worker: under way, and in all; what is more stays in parts. */
 #define SPLICES_MAX  4u
+#define SPLICES_WAIT 128u
 /* Bytes a loop turn, and of that in one piece. */
 #define SPLICE_TURN  (512u * 1024)
 #define SPLICE_PIECE (64u * 1024)
@@ -36,12 +42,13 @@ struct splice {
 	struct worker *w;
 	struct arena arena;
 	struct mailbox_note note;
-	struct bytes key, variant; /* of what is made */
+	struct bytes key, part, form; /* of the part that it begins with */
+	struct bytes variant;	      /* of what is made */
 	struct member members[CACHE_CANDIDATES_MAX];
 	unsigned count;
 	struct source source;
-	struct blob *to;
-	char piece[SPLICE_PIECE];
+	struct blob *to; /* NULL: it waits */
+	char *piece;	 /* SPLICE_PIECE bytes, on their way */
 };
 
 static void
@@ -64,6 +71,17 @@ end(struct splice *s)
 	list_remove(&s->node);
 	s->magic = 0;
 	loop_discard(s->w->loop, &s->garbage, destroy);
+}
+
+static void start_next(struct worker *w);
+
+static void
+give_place(struct splice *s)
+{
+	struct worker *w = s->w;
+
+	end(s);
+	start_next(w);
 }
 
 /* ---- the end of it ------------------------------------------------------ */
@@ -96,22 +114,26 @@ is_unchanged(struct splice *s, uint64_t *made)
 	return true;
 }
 
-static void
+/* True: what it has read is not what is there now. */
+static bool
 finish(struct splice *s)
 {
 	struct store *store = proxy_store(s->w->proxy);
 	uint64_t made;
 
-	if (!is_unchanged(s, &made) || made != 0 || blob_commit(s->to) < 0)
-		return;
+	if (!is_unchanged(s, &made))
+		return true;
+	if (made != 0 || blob_commit(s->to) < 0)
+		return false;
 	if (!is_unchanged(s, &made)) {
 		if (made != 0)
 			store_remove(store, s->key, made);
-		return;
+		return true;
 	}
 	for (unsigned i = 0; made != 0 && i < s->count; i++)
 		if (s->members[i].within)
 			store_remove(store, s->key, s->members[i].id);
+	return false;
 }
 
 /* ---- copying ------------------------------------------------------------ */
@@ -126,8 +148,8 @@ move_some(struct splice *s, size_t *n)
 
 	if (room == 0)
 		return LARDER_AGAIN;
-	err = source_peek(&s->source,
-	    room < sizeof(s->piece) ? room : sizeof(s->piece), &slice);
+	err = source_peek(
+	    &s->source, room < SPLICE_PIECE ? room : SPLICE_PIECE, &slice);
 	if (err == 0 && slice.mem == NULL) {
 		err = blob_slice_copy(&slice, s->piece);
 		slice.mem = s->piece;
@@ -156,10 +178,11 @@ on_note(void *arg)
 		err = LARDER_NOSPACE;
 	if (err == 0)
 		mailbox_post(&s->note);
-	if (err == LARDER_ABSENT)
-		finish(s);
+	/* The part may have a neighbour still. */
+	if (err == LARDER_ABSENT && finish(s))
+		splice_begin(s->w, s->key, s->part, s->form);
 	if (err != 0 && err != LARDER_AGAIN)
-		end(s);
+		give_place(s);
 }
 
 /* ---- the beginning ------------------------------------------------------ */
@@ -214,13 +237,12 @@ open_source(struct splice *s, const struct store_found *found,
 
 static int
 create_blob(struct splice *s, const struct store_record *mine,
-    const struct cache_stored *stored, struct http_range range,
-    struct bytes form)
+    const struct cache_stored *stored, struct http_range range)
 {
 	struct cache_meta meta = stored->meta;
 	struct store_new new = {
 	    .key = s->key,
-	    .head = form,
+	    .head = s->form,
 	    .expires = mine->expires,
 	    .body_size = range.to - range.from,
 	    .storable = true,
@@ -240,34 +262,83 @@ create_blob(struct splice *s, const struct store_record *mine,
 	return store_create(proxy_store(s->w->proxy), &new, &s->to);
 }
 
+/* Copies what it needs. An error: there is nothing to join, or no way to. */
+static int
+start(struct splice *s)
+{
+	struct cache_stored *stored;
+	struct store_found found;
+	struct cache_cover cover;
+	struct http_range range;
+	int at, err;
+
+	if (around_look(s->w->view, s->key, cache_selecting(s->part), &s->arena,
+		&found, &stored) != 0)
+		return LARDER_NOMEM;
+	at = around_find(&found, s->part);
+	if (at < 0 || !cache_neighbours(stored, found.count, at, &range))
+		return LARDER_INVALID;
+	cache_cover(stored, found.count, at, range.from, range.to, &cover);
+	if (cover.gaps > 0 || cover.count < 2)
+		return LARDER_INVALID;
+	s->piece = arena_alloc(&s->arena, SPLICE_PIECE);
+	err = s->piece == NULL ? LARDER_NOMEM
+			       : open_source(s, &found, stored, &cover);
+	if (err == 0)
+		err = create_blob(s, &found.records[at], &stored[at], range);
+	if (err != 0)
+		return err;
+	blob_set_producer(s->to, mailbox_post, &s->note);
+	mailbox_post(&s->note);
+	return 0;
+}
+
 static bool
-has_place(const struct worker *w, struct bytes key)
+may_wait(const struct worker *w)
 {
 	unsigned n = 0;
 
-	list_each (node, &w->splices) {
-		if (bytes_eq(container_of(node, struct splice, node)->key, key))
-			return false;
+	list_each (node, &w->splices)
 		n++;
+	return n < SPLICES_WAIT;
+}
+
+static bool
+may_start(const struct splice *s)
+{
+	unsigned n = 0;
+
+	list_each (node, &s->w->splices) {
+		struct splice *other = container_of(node, struct splice, node);
+
+		if (other->to == NULL)
+			continue;
+		n++;
+		if (bytes_eq(other->key, s->key))
+			return false;
 	}
 	return n < SPLICES_MAX;
 }
 
-void
-splice_begin(struct worker *w, const struct store_found *found,
-    const struct cache_stored *stored, unsigned at, struct bytes form)
+/* Those that wait and may. */
+static void
+start_next(struct worker *w)
 {
-	const struct store_record *mine = &found->records[at];
-	struct cache_cover cover;
-	struct http_range range;
+	list_each_safe (node, &w->splices) {
+		struct splice *s = container_of(node, struct splice, node);
+
+		if (s->to == NULL && may_start(s) && start(s) != 0)
+			end(s);
+	}
+}
+
+void
+splice_begin(
+    struct worker *w, struct bytes key, struct bytes part, struct bytes form)
+{
 	struct splice *s;
 
-	if (w->draining || !has_place(w, mine->key) ||
-	    !cache_neighbours(stored, found->count, (int)at, &range))
-		return;
-	cache_cover(
-	    stored, found->count, (int)at, range.from, range.to, &cover);
-	if (cover.gaps > 0 || cover.count < 2)
+	if (w->draining || !may_wait(w))
 		return;
 	s = calloc(1, sizeof(*s));
 	if (s == NULL)
@@ -277,14 +348,13 @@ splice_begin(struct worker *w, const struct store_found *found,
 	arena_init(&s->arena, WORKER_ARENA);
 	mailbox_note_init(&s->note, w->mailbox, on_note, s);
 	list_append(&w->splices, &s->node);
-	s->key = arena_copy(&s->arena, mine->key);
-	if (s->key.p == NULL || open_source(s, found, stored, &cover) != 0 ||
-	    create_blob(s, mine, &stored[at], range, form) != 0) {
+	s->key = arena_copy(&s->arena, key);
+	s->part = arena_copy(&s->arena, part);
+	s->form = arena_copy(&s->arena, form);
+	if (s->key.p == NULL || s->part.p == NULL || s->form.p == NULL)
 		end(s);
-		return;
-	}
-	blob_set_producer(s->to, mailbox_post, &s->note);
-	mailbox_post(&s->note);
+	else
+		start_next(w);
 }
 
 void

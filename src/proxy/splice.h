@@ -6,18 +6,17 @@
 #ifndef PROXY_SPLICE_H
 #define PROXY_SPLICE_H
 
-#include "cache/parts.h"
-#include "larder/store.h"
+#include "larder/bytes.h"
 
 struct worker;
 
 /*
- * found[at] is a part that has just been stored, with this form; stored: the
- * same, decoded. If others are to be joined with it, that begins; all that is
- * needed is copied.
+ * What is stored under key as the variant `part` has just come, with this
+ * form. If others are to be joined with it, that is done in its turn; all that
+ * is needed is copied.
  */
-void splice_begin(struct worker *w, const struct store_found *found,
-    const struct cache_stored *stored, unsigned at, struct bytes form);
+void splice_begin(
+    struct worker *w, struct bytes key, struct bytes part, struct bytes form);
 
 /* When the worker is to end. */
 void splices_abort_all(struct worker *w);

@@ -461,6 +461,27 @@ def test_the_rest_is_not_fetched_without_the_rule(larder, origin, path):
     assert origin.count(path) == 2
 
 
+def test_parts_that_come_at_once_become_one(larder, origin, path):
+    """More than are joined at a time, and some of them while others of the same key
+    are being joined."""
+    step, urls = 400_000, {}
+    body = pattern(3 * step)
+    for i in range(12):
+        urls[f"{path}/{i}"] = origin.on(f"{path}/{i}", Resource(body, CC, '"v1"'))
+    clients = []
+    for url in urls.values():
+        for at in range(0, 3 * step, step):
+            clients.append(larder.client())
+            clients[-1].send_head("GET", url, {"Range": f"bytes={at}-{at + step - 1}"})
+    for client in clients:
+        with client:
+            assert len(client.response().body) == step
+    for one, url in urls.items():
+        wait_for(lambda one=one: parts_of(larder, one) == [None], what="the whole")
+        answer = larder.get(url)
+        assert answer.hit and digest(answer.body) == digest(body)
+
+
 @pytest.mark.parametrize("step", [4_000, 300_000])
 def test_small_parts_become_one(larder, origin, path, step):
     """On disk, without the origin; in the end they are the whole."""
