@@ -16,6 +16,8 @@
 #define BLOB_CHUNK (16u * 1024)
 /* What the tail holds at most: a window, and a chunk that is not full. */
 #define BLOB_TAIL  (STORE_WINDOW / BLOB_CHUNK + 2)
+/* Of the budget, on its way to disk: what it takes at a time, if it can. */
+#define BLOB_STEP  (1024u * 1024)
 
 /* Memory that a slice points into. */
 struct chunk {
@@ -65,7 +67,8 @@ struct blob {
 	bool large;    /* has a file, or will */
 	bool overrun;  /* got more than was announced */
 	bool busy;     /* a job of its own is queued or runs */
-	bool refused;  /* that job could not have room for it */
+	bool stalled;  /* that job waits for room */
+	bool refused;  /* and could not have any */
 	bool sealed;   /* its file is durable: place says where */
 	bool lost;     /* it was found, but could not be written */
 	bool kept;     /* the catalog names its file */
@@ -129,6 +132,8 @@ void blob_resume(struct blob *blob, bool refused);
 void blob_wake_readers(struct blob *blob);
 void blob_trim(struct blob *blob);
 void blob_to_window(struct blob *blob);
+/* A reader has got to where it ends so far. */
+bool blob_is_awaited(const struct blob *blob);
 /* Its job; blob keeps a reference while busy. */
 void blob_kick(struct blob *blob);
 void spill_run(struct job *job, struct frame_coder *coder);

@@ -13,6 +13,7 @@
 struct eviction {
 	struct store *store;
 	uint64_t need;
+	unsigned stalled;   /* who waits for room beside that */
 	uint64_t disk;	    /* bytes of all containers, when it began */
 	uint64_t stayed;    /* of those that went to the queue's end */
 	unsigned refused;   /* steps for which there was no room */
@@ -27,7 +28,8 @@ struct eviction {
 static bool
 done(const struct eviction *e)
 {
-	return budget_usable(&e->store->budget) >= e->need;
+	return budget_usable(&e->store->budget) >=
+	       e->need + (uint64_t)e->stalled * BLOB_STEP;
 }
 
 static enum policy_way
@@ -209,19 +211,32 @@ step(struct eviction *e)
 	return err != LARDER_NOSPACE || ++e->refused < REFUSED_MAX;
 }
 
+/* A client may wait for it: as soon as there is room, not when all is done. */
+static void
+resume(struct eviction *e)
+{
+	uint64_t n = budget_usable(&e->store->budget) / BLOB_STEP;
+
+	if (n > e->stalled)
+		n = e->stalled;
+	if (n > 0)
+		e->stalled -= writer_resume(e->store, (unsigned)n, false);
+}
+
 bool
-evict_room(struct store *store, uint64_t need)
+evict_room(struct store *store, uint64_t need, unsigned *stalled)
 {
 	struct eviction e = {.store = store,
 	    .need = need,
+	    .stalled = *stalled,
 	    .disk = store->writer.totals.disk,
 	    .first_new = store->next_id};
 
 	store->writer.scan[POLICY_SMALL] = 0;
 	store->writer.scan[POLICY_MAIN] = WRITER_MAIN;
 	policy_resize(&store->writer.policy, store->budget.size);
-	while (!done(&e))
-		if (e.stayed / 8 > e.disk || !step(&e))
-			return false;
-	return true;
+	while (!done(&e) && e.stayed / 8 <= e.disk && step(&e))
+		resume(&e);
+	*stalled = e.stalled;
+	return done(&e);
 }

@@ -102,21 +102,30 @@ holds_up(const struct blob *b, const struct blob_reader *r)
 	       r->pos < b->tail_start + BLOB_CHUNK;
 }
 
-static bool
-is_held_up(const struct blob *b)
+bool
+blob_is_awaited(const struct blob *b)
 {
-	bool waits = false, holds = false;
-
-	if (!b->window || b->flat || b->state != BLOB_GROWING || room(b) > 0)
-		return false;
 	list_each (node, &b->readers) {
 		const struct blob_reader *r =
 		    container_of(node, struct blob_reader, node);
 
-		waits |= r->pos >= b->size && r->pos < r->end;
-		holds |= holds_up(b, r);
+		if (r->pos >= b->size && r->pos < r->end)
+			return true;
 	}
-	return waits && holds;
+	return false;
+}
+
+static bool
+is_held_up(const struct blob *b)
+{
+	bool holds = false;
+
+	if (!b->window || b->flat || b->state != BLOB_GROWING || room(b) > 0)
+		return false;
+	list_each (node, &b->readers)
+		holds |=
+		    holds_up(b, container_of(node, struct blob_reader, node));
+	return holds && blob_is_awaited(b);
 }
 
 bool

@@ -7,7 +7,8 @@
  *
  *   blob_kick() ──> spill_run() ── more to write ──> spill_run()
  *                      │   └── no room ──> stalled ── blob_resume() ──┘
- *                      │                     └── refused ──> a window, or lost
+ *                      │                     └── refused, or blob_pass()
+ *                      │                              ──> a window, or lost
  *                      └── committed, all written ──> sealed ──> the writer's
  */
 #include <fcntl.h>
@@ -17,7 +18,6 @@
 #include "internal.h"
 #include "larder/clock.h"
 
-#define STEP	   (1024u * 1024)
 #define SYNC_EVERY (8u * 1024 * 1024)
 #define NO_ROOM_MS 60000 /* between two complaints */
 
@@ -98,8 +98,8 @@ reserve(struct blob *b, uint64_t size)
 	if (wanted <= b->reserved)
 		return 0;
 	more = wanted - b->reserved;
-	if (more < STEP && budget_take(budget, STEP))
-		more = STEP;
+	if (more < BLOB_STEP && budget_take(budget, BLOB_STEP))
+		more = BLOB_STEP;
 	else if (!budget_take(budget, more))
 		return LARDER_NOSPACE;
 	b->reserved += more;
@@ -258,7 +258,8 @@ finish(struct blob *b)
 	b->busy = false;
 	/* What came while we were ending. */
 	if (!b->sealed && !b->lost &&
-	    ((b->state == BLOB_GROWING && b->size - b->written >= STEP / 16) ||
+	    ((b->state == BLOB_GROWING &&
+		 b->size - b->written >= BLOB_STEP / 16) ||
 		(b->state == BLOB_WHOLE)))
 		blob_kick(b);
 	pthread_mutex_unlock(&b->lock);
@@ -308,6 +309,9 @@ spill_run(struct job *job, struct frame_coder *coder)
 		err = more ? step(b, o, &piece) : 0;
 	}
 	if (err == LARDER_AGAIN) {
+		pthread_mutex_lock(&b->lock);
+		b->stalled = true;
+		pthread_mutex_unlock(&b->lock);
 		writer_stall(b->store, b);
 		return;
 	}
@@ -320,9 +324,46 @@ void
 blob_resume(struct blob *b, bool refused)
 {
 	pthread_mutex_lock(&b->lock);
+	b->stalled = false;
 	b->refused = refused;
 	pthread_mutex_unlock(&b->lock);
 	pool_add(&b->store->spillers, &b->job);
+}
+
+/* The lock is held. */
+static bool
+is_stalled(const struct blob *b)
+{
+	return b->stalled && !b->window && b->state == BLOB_GROWING &&
+	       blob_is_awaited(b);
+}
+
+bool
+blob_is_stalled(struct blob *b)
+{
+	bool stalled;
+
+	pthread_mutex_lock(&b->lock);
+	stalled = is_stalled(b);
+	pthread_mutex_unlock(&b->lock);
+	return stalled;
+}
+
+bool
+blob_pass(struct blob *b)
+{
+	bool passes;
+
+	pthread_mutex_lock(&b->lock);
+	passes = is_stalled(b);
+	if (passes)
+		blob_to_window(b);
+	pthread_mutex_unlock(&b->lock);
+	if (passes) {
+		store_count(&b->store->no_room, 1);
+		report_no_room(b->store);
+	}
+	return passes;
 }
 
 void

@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -33,8 +34,6 @@
 #define CUT_BYTES    (64u * 1024)
 /* A commit of so many ms is no reason for larger groups. */
 #define COMMIT_QUICK 20
-/* Room for one who is stalled: what it takes in a step. */
-#define STALL_BYTES  (1024u * 1024)
 #define RETRY_MS     10
 #define FAILED_MS    500
 
@@ -203,19 +202,20 @@ static void
 make_room(struct store *store)
 {
 	struct writer *w = &store->writer;
-	uint64_t bytes, stalled = 0;
+	unsigned stalled = 0;
 	bool room = true;
+	uint64_t bytes;
 
 	pthread_mutex_lock(&w->lock);
 	bytes = w->dirty_bytes;
 	list_each (node, &w->stalled)
-		stalled += STALL_BYTES;
+		stalled++;
 	pthread_mutex_unlock(&w->lock);
 	if (bytes)
 		bytes =
 		    (bytes > GROUP_BYTES ? GROUP_BYTES : bytes) + GROUP_SLACK;
 	while (room) {
-		room = evict_room(store, bytes + stalled + keep_free(store));
+		room = evict_room(store, bytes + keep_free(store), &stalled);
 		if (budget_take(&store->budget, bytes)) {
 			w->grant = bytes;
 			return;
@@ -233,20 +233,30 @@ make_room(struct store *store)
 	}
 }
 
-static void
-resume_stalled(struct store *store)
+unsigned
+writer_resume(struct store *store, unsigned most, bool refused)
 {
 	struct writer *w = &store->writer;
-	struct list stalled, *node;
-	/* What could not be evicted up to the margin may still be room. */
-	bool room = budget_usable(&store->budget) >= STALL_BYTES / 2;
+	struct list all, *node;
+	unsigned n = 0;
 
-	list_init(&stalled);
+	list_init(&all);
 	pthread_mutex_lock(&w->lock);
-	list_splice(&stalled, &w->stalled);
+	for (; n < most && (node = list_shift(&w->stalled)); n++)
+		list_append(&all, node);
 	pthread_mutex_unlock(&w->lock);
-	while ((node = list_shift(&stalled)))
-		blob_resume(container_of(node, struct blob, stall), !room);
+	while ((node = list_shift(&all)))
+		blob_resume(container_of(node, struct blob, stall), refused);
+	return n;
+}
+
+static void
+resume_all(struct store *store)
+{
+	/* What could not be evicted up to the margin may still be room. */
+	bool room = budget_usable(&store->budget) >= BLOB_STEP / 2;
+
+	(void)writer_resume(store, UINT_MAX, !room);
 }
 
 static void
@@ -255,7 +265,7 @@ round_once(struct store *store, bool gc)
 	if (catalog_damaged(store->catalog))
 		(void)salvage_replace(store);
 	make_room(store);
-	resume_stalled(store);
+	resume_all(store);
 	commit_group(store);
 	budget_give(&store->budget, store->writer.grant);
 	store->writer.grant = 0;

@@ -165,8 +165,13 @@ void pack_forget(struct store *store);
 /* Is it one that is appended to? */
 bool pack_is_open(const struct store *store, uint64_t id);
 void pack_release(struct store *store);
-/* evict.c: makes at least `need` bytes free; false if it cannot. */
-bool evict_room(struct store *store, uint64_t need);
+/* evict.c: makes at least `need` bytes free, and room for those who are
+ * stalled; false if it cannot. *stalled: how many they are; then, how many
+ * still are. */
+bool evict_room(struct store *store, uint64_t need, unsigned *stalled);
+/* At most so many of those go on, longest first, with room or refused. How many
+ * they are. */
+unsigned writer_resume(struct store *store, unsigned most, bool refused);
 /* merge.c: notes a pack that has become half empty. */
 void merge_note(
     struct store *store, uint64_t id, const struct object_container *c);

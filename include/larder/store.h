@@ -183,6 +183,14 @@ bool blob_is_held_up(struct blob *blob);
  */
 unsigned blob_cut_off(struct blob *blob);
 
+/* Of one that is to be stored: does it wait for room on disk, and a reader for
+ * what it will be? */
+bool blob_is_stalled(struct blob *blob);
+
+/* Then it waits no longer, and goes on as a window: no room could be had in
+ * time. False: it is not so, or not any more. */
+bool blob_pass(struct blob *blob);
+
 /* The body is whole. Readers get to its end; a storable blob is found from now
  * on, in place of the one with the same key and variant, and is made durable
  * in the background. If body_size was announced and differs, it is aborted

@@ -71,7 +71,7 @@ fetch_ask_again(struct fetch *f)
 void
 fetch_expect_progress(struct fetch *f)
 {
-	f->watches_readers = false;
+	f->watches_room = false;
 	conn_set_timeout(f->conn, f->conf->response_timeout);
 }
 
@@ -82,7 +82,7 @@ on_event(struct conn *conn, unsigned what, void *arg)
 
 	(void)conn;
 	check_magic(f, FETCH_MAGIC);
-	if ((what & CONN_TIMEOUT) && f->watches_readers) {
+	if ((what & CONN_TIMEOUT) && f->watches_room) {
 		fetch_pump(f);
 		return;
 	}

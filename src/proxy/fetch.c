@@ -24,6 +24,10 @@
 /* How long slow readers of a passing transfer may hold up others. */
 #define HELD_MS 5000
 
+/* What a transfer may stand still, in all, for want of room on disk; and as
+ * long again as it has moved. */
+#define STALL_MS 250
+
 /* ---- the end ---------------------------------------------------------- */
 
 static void
@@ -300,9 +304,6 @@ wait_for_readers(struct fetch *f)
 {
 	int64_t now = loop_mono_ms(f->w->loop), left;
 
-	/* Nobody tells when one of them has read all there is, and waits from
-	 * then on: it is looked at now and then. */
-	f->watches_readers = true;
 	conn_set_timeout(f->conn, HELD_MS / 5);
 	if (!blob_is_held_up(f->blob)) {
 		f->held_since = 0;
@@ -323,6 +324,51 @@ wait_for_readers(struct fetch *f)
 	stats_add(&f->w->stats, STAT_held_up, blob_cut_off(f->blob));
 }
 
+static void
+end_stall(struct fetch *f)
+{
+	if (f->stall_since != 0)
+		f->stalled += loop_mono_ms(f->w->loop) - f->stall_since;
+	f->stall_since = 0;
+}
+
+/*
+ * A disk sets the pace, too: what is not stored crosses the uplink once more.
+ * But who waits for a page of it must not notice; so a transfer takes no more
+ * than twice its time, and a moment, and passes then.
+ */
+static void
+wait_for_disk(struct fetch *f)
+{
+	int64_t now = loop_mono_ms(f->w->loop), left;
+
+	conn_set_timeout(f->conn, STALL_MS / 5);
+	if (!blob_is_stalled(f->blob)) {
+		end_stall(f);
+		return;
+	}
+	if (f->stall_since == 0)
+		f->stall_since = now;
+	left = STALL_MS - f->stalled - (now - f->stall_since) +
+	       (f->stall_since - f->body_since - f->stalled);
+	if (left > 0)
+		conn_set_timeout(f->conn, left);
+	else
+		(void)blob_pass(f->blob);
+}
+
+/* Nobody tells when a reader has read all there is, and waits from then on: it
+ * is looked at now and then. */
+static void
+wait_for_room(struct fetch *f)
+{
+	f->watches_room = true;
+	if (blob_is_window(f->blob))
+		wait_for_readers(f);
+	else
+		wait_for_disk(f);
+}
+
 /* It is the origin's turn. What somebody waits for may come as slowly as it
  * likes; what is for the cache alone must come at all. */
 static void
@@ -336,7 +382,7 @@ wait_for_origin(struct fetch *f)
 		return;
 	}
 	left = pace_wait(&f->drip, loop_mono_ms(f->w->loop));
-	f->watches_readers = false;
+	f->watches_room = false;
 	conn_set_timeout(f->conn, left > 0 ? left : 1);
 }
 
@@ -354,9 +400,10 @@ pump_some(struct fetch *f)
 		return false;
 	}
 	if (room == 0) {
-		wait_for_readers(f);
+		wait_for_room(f);
 		return false;
 	}
+	end_stall(f);
 	in = conn_input(f->conn);
 	if (in.n > room)
 		in.n = room;

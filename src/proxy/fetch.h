@@ -93,13 +93,16 @@ struct fetch {
 	unsigned interims;
 	struct http_head response;
 	struct http_body body;
-	struct blob *blob;    /* the flight's result has another reference */
-	bool served;	      /* see worker_burst() */
-	bool reusable;	      /* the connection may serve another request */
-	int64_t held_since;   /* some readers hold up others; ms, 0: not */
-	uint64_t held_total;  /* body bytes then */
-	bool watches_readers; /* conn's timeout is for them */
-	struct pace drip;     /* of the origin's sending, to nobody */
+	struct blob *blob;   /* the flight's result has another reference */
+	bool served;	     /* see worker_burst() */
+	bool reusable;	     /* the connection may serve another request */
+	int64_t held_since;  /* some readers hold up others; ms, 0: not */
+	uint64_t held_total; /* body bytes then */
+	bool watches_room;   /* conn's timeout is for the blob's */
+	int64_t body_since;  /* when the body began, ms */
+	int64_t stall_since; /* it waits for the disk, and who reads for it */
+	int64_t stalled;     /* ms in all, before */
+	struct pace drip;    /* of the origin's sending, to nobody */
 	struct blob_reader stored_reader; /* MERGING */
 };
 

@@ -180,6 +180,7 @@ reply_publish(
 	result.blob = blob_ref(f->blob);
 	blob_set_producer(f->blob, mailbox_post, &f->note);
 	f->state = FETCH_BODY;
+	f->body_since = loop_mono_ms(f->w->loop);
 	flight_publish(f->flight, &result);
 	if (f->body.framing == HTTP_BODY_NONE)
 		fetch_finish(f);

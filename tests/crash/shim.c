@@ -6,6 +6,7 @@
  *   SHIM_LOG=FILE      records what changes there, for powercut.py
  *   SHIM_FAIL=K:ERROR:N  the K-th call (from 1) and the N-1 behind it fail; by
  *                      ERROR (a number), or "short": writes come to half
+ *   SHIM_SLOW=MS       each sync takes so much longer
  *
  * The program may ask it (weak symbols): shim_calls(), how many there were;
  * shim_pardon(), nothing fails any more; shim_failed(), how many did;
@@ -20,6 +21,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -58,7 +60,7 @@ void shim_pardon(void);
 static const char *root;
 static size_t root_size;
 static int log_fd = -1;
-static long fail_from, fail_count, fail_error;
+static long fail_from, fail_count, fail_error, slow_ms;
 static _Atomic long calls, failures, unread;
 static _Atomic bool pardoned;
 static _Atomic bool ours[FDS];
@@ -68,10 +70,12 @@ __attribute__((constructor)) static void
 start(void)
 {
 	const char *log = getenv("SHIM_LOG"), *fail = getenv("SHIM_FAIL");
+	const char *slow = getenv("SHIM_SLOW");
 	char error[16] = "";
 
 	root = getenv("SHIM_ROOT");
 	root_size = root ? strlen(root) : 0;
+	slow_ms = slow ? atol(slow) : 0;
 	if (log)
 		log_fd = (int)syscall(SYS_openat, AT_FDCWD, log,
 		    O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -470,6 +474,8 @@ syncs(int fd, long call, bool all)
 	if (is_ours(fd))
 		record(SYNC_BEGIN, fd, 0, all, NULL, 0);
 	rc = (int)syscall(call, fd);
+	if (is_ours(fd) && slow_ms)
+		poll(NULL, 0, (int)slow_ms);
 	if (rc == 0 && is_ours(fd))
 		record(SYNC_END, fd, 0, all, NULL, 0);
 	return rc;

@@ -176,6 +176,30 @@ def test_failing_calls(make, shim, origin, path, error):
         larder.close()
 
 
+def test_slow_disk(make, shim, origin, path):
+    """A full store, whose disk takes a second for each sync: what there is no room
+    for in time passes, and comes as fast."""
+    larder = make({"workers": 1, "cache": {"size": "24M"}}, start=False)
+    larder.env.update(LD_PRELOAD=str(shim), SHIM_ROOT=str(larder.cache.resolve()))
+    larder.start()
+    for i in range(30):
+        assert larder.get(origin.on(f"{path}/old/{i}", Reply(
+            pattern(MIB, i), fields=FRESH))).body == pattern(MIB, i)
+    larder.kill()
+    larder.env["SHIM_SLOW"] = "1000"
+    larder.start()
+    for i in range(20):
+        body = pattern(3 * MIB, i)
+        url = origin.on(f"{path}/{i}", Reply(
+            body, fields=FRESH, framing="chunked" if i % 2 else "length"))
+        began = time.monotonic()
+        assert larder.get(url).body == body
+        assert time.monotonic() - began < (4 if SLOW else 1)
+    larder.kill()
+    larder.env.pop("LD_PRELOAD")
+    larder.start()
+
+
 # ---- rot -------------------------------------------------------------------------
 
 def flip(file, at, bit=3):
