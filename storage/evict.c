@@ -8,6 +8,7 @@
  * what moves whatever the policy says moves once.
  */
 #include "internal.h"
+#include "larder/clock.h"
 #include "members.h"
 
 struct eviction {
@@ -189,6 +190,7 @@ step(struct eviction *e)
 
 	if (!next(store, &queue, &id))
 		return false;
+	store->evicted_at = clock_mono_ms();
 	if (pack_is_open(store, id)) {
 		/* All that is older has gone. */
 		if (pack_flush(store) != 0)

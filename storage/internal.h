@@ -47,6 +47,7 @@ struct store {
 	_Atomic uint64_t hot[RESTING_HOT];
 	/* Bytes that the presser needs free, to give back more. */
 	_Atomic uint64_t press_wants;
+	_Atomic int64_t evicted_at; /* when something had to go, monotonic ms */
 	struct sketch *sketch;
 	struct used used;
 	_Atomic uint64_t max_object;

@@ -36,6 +36,9 @@
 #define PAUSE_MS   20
 /* How often it asks for room. */
 #define ROOM_TRIES 25u
+/* How often it looks, while it rests, whether to go on. */
+#define LOOK_MS	   1000
+
 struct presser {
 	struct store *store;
 	pthread_t thread;
@@ -256,10 +259,24 @@ work_on(struct presser *p, struct press_task *t)
 	clear(p, t);
 }
 
+/* Between two walks: shorter as soon as the store is full. */
+static void
+rest(struct presser *p)
+{
+	int64_t rested = 0, left;
+
+	while ((left = resting_pause(&p->resting) - rested) > 0 && !p->ending) {
+		left = left < LOOK_MS ? left : LOOK_MS;
+		wait_ms(p, left);
+		rested += left;
+	}
+}
+
 static void *
 run(void *arg)
 {
 	struct presser *p = arg;
+
 	while (!p->ending) {
 		struct catalog_reader *r;
 		struct press_task task;
@@ -271,10 +288,10 @@ run(void *arg)
 		}
 		if (found == RESTING_FOUND)
 			work_on(p, &task);
+		else if (found == RESTING_NOT_HERE)
+			wait_ms(p, PAUSE_MS);
 		else
-			wait_ms(p, found == RESTING_NOT_HERE
-				       ? PAUSE_MS
-				       : resting_pause(&p->resting));
+			rest(p);
 	}
 	return NULL;
 }

@@ -26,6 +26,8 @@
 #define USES_FULL   (SKETCH_TOP - 2)
 #define AFTER_FULL  2u
 #define WALK_FULL   300
+/* It is full so long after something went. */
+#define FULL_MS	    60000
 /* Bodies that are not worth a look any more: a bit an id, round and round. An
  * id that has an older one's bit only stays raw. */
 #define MARKS	    (1u << 23)
@@ -44,13 +46,16 @@ marked(const struct resting *s, uint64_t id)
 
 /* ---- is it one? ---------------------------------------------------------- */
 
-/* Is the store at its budget, so that something is evicted all the time? */
+/* Is the store at its budget, so that something goes for what comes? Where much
+ * has just gone there is room for a while, and it is full all the same. */
 static bool
 is_full(const struct resting *s)
 {
 	const struct budget *b = &s->store->budget;
+	int64_t evicted = s->store->evicted_at;
 
-	return budget_usable(b) < 2 * budget_margin(b);
+	return budget_usable(b) < 2 * budget_margin(b) ||
+	       (evicted != 0 && clock_mono_ms() - evicted < FULL_MS);
 }
 
 /* Is it time? Says also what need not be looked at again. */
