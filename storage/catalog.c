@@ -258,7 +258,7 @@ catalog_condemn(struct catalog *c)
 }
 
 int
-catalog_check(struct catalog *c)
+catalog_check(struct catalog *c, const _Atomic bool *stop)
 {
 	struct catalog_reader *r;
 	struct catalog_totals totals;
@@ -274,7 +274,8 @@ catalog_check(struct catalog *c)
 		if (!err)
 			err = catalog_error(mdb_env_get_fd(r->env->env, &fd));
 		if (!err)
-			err = pages_check_snapshot(fd, mdb_txn_id(r->txn));
+			err =
+			    pages_check_snapshot(fd, mdb_txn_id(r->txn), stop);
 	} while (err == LARDER_AGAIN);
 	catalog_reader_close(&r);
 	return err;

@@ -46,9 +46,10 @@ void catalog_close(struct catalog **c);
 /* It was found damaged, or LMDB fell over it: then nothing more is read or
  * written. */
 bool catalog_damaged(struct catalog *c);
-/* Looks through all of it, while it is used; pins a snapshot as long as that
- * takes. 0, LARDER_DAMAGED, LARDER_IO, LARDER_NOMEM. May block. */
-int catalog_check(struct catalog *c);
+/* Looks through all of it, while it is used, until *stop; pins a snapshot as
+ * long as that takes. 0, LARDER_DAMAGED, LARDER_IO, LARDER_NOMEM,
+ * LARDER_CLOSED. May block. */
+int catalog_check(struct catalog *c, const _Atomic bool *stop);
 /* From now on catalog_damaged(). */
 void catalog_condemn(struct catalog *c);
 /* Opens the file of that name anew, perhaps another one: readers go over to it

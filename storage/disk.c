@@ -177,6 +177,12 @@ disk_is_warm(int fd, uint64_t offset, size_t n)
 	       (n < 2 || disk_read_warm(fd, &byte, 1, offset + n - 1) == 0);
 }
 
+void
+disk_will_need(int fd, uint64_t offset, uint64_t n)
+{
+	(void)posix_fadvise(fd, (off_t)offset, (off_t)n, POSIX_FADV_WILLNEED);
+}
+
 void *
 disk_map(int fd, uint64_t n)
 {

@@ -70,6 +70,8 @@ void disk_unmap(void *map, uint64_t n);
 /* How many of the n bytes from offset on are in the page cache, up to the first
  * that is not. One system call a MiB. */
 uint64_t disk_warm(void *map, uint64_t offset, uint64_t n);
+/* It is to be read soon: a hint. */
+void disk_will_need(int fd, uint64_t offset, uint64_t n);
 /* All of it; iov is used up. */
 int disk_write(int fd, struct iovec *iov, int count, uint64_t offset);
 int disk_sync(int fd);

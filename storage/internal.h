@@ -32,6 +32,8 @@ struct store {
 	bool offline;
 	bool is_new;  /* opening: there was no store here */
 	bool is_lost; /* opening: the catalog does not know all that is there */
+	bool
+	    is_unseen; /* the catalog was too large to be looked through then */
 	int dir, lock;
 	char secret[STORE_SECRET];
 	struct budget budget;

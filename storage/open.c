@@ -21,7 +21,8 @@
 #define TITLE_SIZE   32u
 #define SUPER_SIZE   (TITLE_SIZE + STORE_SECRET + 8)
 /* A catalog up to this size is looked through at every start, which takes some
- * tens of milliseconds; of a larger one only its first pages are. */
+ * tens of milliseconds; of a larger one only its first pages are,
+ * and the writer does the rest before it writes. */
 #define CATALOG_LOOK (16u * 1024 * 1024)
 /* The least budget that holds a pack, a catalog and room to turn. */
 #define SIZE_MIN     (8u * 1024 * 1024)
@@ -181,8 +182,11 @@ open_superblock(
 static int
 try_catalog(struct store *store, const char *path, uint64_t map)
 {
+	uint64_t size = 0, allocated;
 	int fd, err = disk_open(store->dir, CATALOG_FILE, O_RDONLY, &fd);
 
+	if (!err)
+		err = disk_size(fd, &size, &allocated);
 	if (!err)
 		err = pages_check(fd, CATALOG_LOOK);
 	/* Of a store that was there before: it knew what is in it. */
@@ -191,6 +195,7 @@ try_catalog(struct store *store, const char *path, uint64_t map)
 	disk_close(fd);
 	if (err)
 		return err == LARDER_ABSENT ? LARDER_DAMAGED : err;
+	store->is_unseen = size > CATALOG_LOOK;
 	err = catalog_open(&store->catalog, path, map);
 	/* One that is new has a name that lasts. */
 	if (!err && store->is_new)

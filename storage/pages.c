@@ -34,6 +34,7 @@
 #define BEYOND	   4096u /* pages that the file may lack at its end */
 #define KEY_MAX	   511u
 #define NO_PAGE	   UINT64_MAX
+#define AHEAD	   (8u * 1024 * 1024) /* what is asked of the disk at a time */
 #define FOLDERLESS 0x4000u /* of the environment, kept with the free tree */
 #define INTEGERS   0x08u   /* of a tree: keys are numbers of this machine */
 
@@ -56,10 +57,11 @@ struct walk {
 	uint64_t last;
 	uint8_t *seen; /* a bit a page */
 	uint64_t found[3];
-	struct tree tree; /* that is walked */
-	bool is_free;	  /* it is the one of free pages */
-	bool nested;	  /* the tree of one key's duplicates */
-	unsigned depth;	  /* trees that it is in */
+	struct tree tree;	  /* that is walked */
+	bool is_free;		  /* it is the one of free pages */
+	bool nested;		  /* the tree of one key's duplicates */
+	unsigned depth;		  /* trees that it is in */
+	const _Atomic bool *stop; /* NULL: to the end */
 };
 
 static uint64_t
@@ -96,6 +98,8 @@ read_page(struct walk *w, uint64_t page, unsigned char *buf)
 {
 	if (!claim(w, page))
 		return LARDER_DAMAGED;
+	if (w->stop && *w->stop)
+		return LARDER_CLOSED;
 	return disk_read(w->fd, buf, PAGE, page * PAGE);
 }
 
@@ -348,9 +352,9 @@ walk_tree(struct walk *w, const struct tree *tree)
 }
 
 static int
-walk_all(int fd, const struct meta *meta)
+walk_all(int fd, const struct meta *meta, const _Atomic bool *stop)
 {
-	struct walk w = {.fd = fd, .last = meta->last};
+	struct walk w = {.fd = fd, .last = meta->last, .stop = stop};
 	int err;
 
 	w.seen = calloc(meta->last / 8 + 1, 1);
@@ -421,11 +425,11 @@ pages_check(int fd, uint64_t most)
 	    (newest->txn % 2 != (newest == &metas[1]) ||
 		metas[0].txn + metas[1].txn != 2 * newest->txn - 1))
 		return LARDER_DAMAGED;
-	return size > most ? 0 : walk_all(fd, newest);
+	return size > most ? 0 : walk_all(fd, newest, NULL);
 }
 
 int
-pages_check_snapshot(int fd, uint64_t txn)
+pages_check_snapshot(int fd, uint64_t txn, const _Atomic bool *stop)
 {
 	struct meta metas[2];
 	uint64_t size;
@@ -434,6 +438,10 @@ pages_check_snapshot(int fd, uint64_t txn)
 	if (err)
 		return err;
 	/* Two commits later its meta page is another's. */
-	return metas[txn % 2].txn == txn ? walk_all(fd, &metas[txn % 2])
-					 : LARDER_AGAIN;
+	if (metas[txn % 2].txn != txn)
+		return LARDER_AGAIN;
+	/* In order, where the walk goes back and forth. */
+	for (uint64_t at = 0; at < size && !(stop && *stop); at += AHEAD)
+		disk_will_need(fd, at, AHEAD);
+	return walk_all(fd, &metas[txn % 2], stop);
 }

@@ -5,6 +5,8 @@
 #ifndef STORAGE_PAGES_H
 #define STORAGE_PAGES_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "larder/err.h"
@@ -17,7 +19,8 @@
  * May block. An empty file is a new one: 0.
  */
 int pages_check(int fd, uint64_t most);
-/* All of the snapshot of that number, which a reader must pin. */
-int pages_check_snapshot(int fd, uint64_t txn);
+/* All of the snapshot of that number, which a reader must pin; until *stop:
+ * LARDER_CLOSED. LARDER_AGAIN: it was not pinned in time. */
+int pages_check_snapshot(int fd, uint64_t txn, const _Atomic bool *stop);
 
 #endif

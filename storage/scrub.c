@@ -327,7 +327,7 @@ store_verify_until(struct store *store, store_visit_fn *visit, void *arg,
 	salvage_wait(store);
 	unreadable = store->unreadable;
 	remakes = store->remakes;
-	result = catalog_check(store->catalog);
+	result = catalog_check(store->catalog, stop);
 	if (result == LARDER_DAMAGED) {
 		catalog_condemn(store->catalog);
 		result = await_catalog(store, stop);

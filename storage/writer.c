@@ -341,6 +341,19 @@ all_done(const struct writer *w)
 	       list_empty(&w->states) && list_empty(&w->states_taken);
 }
 
+/* What reads a rotten page fails, or goes wrong and is found out; LMDB would
+ * write through its offsets. So before anything is written all of it is looked
+ * at: some microseconds a page, and as fast as a disk can read where it is
+ * cold. Changes wait in memory meanwhile. */
+static void
+look_through(struct store *store)
+{
+	if (catalog_check(store->catalog, &store->writer.ending) ==
+	    LARDER_DAMAGED)
+		catalog_condemn(store->catalog);
+	store->is_unseen = false;
+}
+
 static void *
 run(void *arg)
 {
@@ -348,6 +361,8 @@ run(void *arg)
 	struct writer *w = &store->writer;
 	unsigned failures = 0;
 
+	if (store->is_unseen)
+		look_through(store);
 	pthread_mutex_lock(&w->lock);
 	while (!all_done(w) && failures < 8) {
 		int64_t wait = until_due(store);

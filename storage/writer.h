@@ -68,7 +68,8 @@ struct writer {
 	uint64_t failed;     /* commits that were not made */
 	int error;	     /* the last of these */
 	unsigned gc_wanted;
-	bool hurry, ending;
+	bool hurry;
+	_Atomic bool ending;
 	bool stating; /* values of `states` are being committed */
 	uint64_t
 	    busy_since; /* ticket of the oldest change in the batch, or 0 */

@@ -378,6 +378,85 @@ test_garbage(void **state)
 	fixture_free(f);
 }
 
+/* ---- one that is too large to be looked through at the start ----------------
+ */
+
+#define LARGE_COUNT 9000u
+#define LARGE_META  1500u
+
+static void
+put_large(struct fixture *f, unsigned i)
+{
+	char key[32], meta[LARGE_META];
+	struct store_new new = {.storable = true, .body_size = 4};
+	struct blob *blob;
+
+	snprintf(key, sizeof(key), "http://large.example/%u", i);
+	fill(meta, sizeof(meta), i, 0);
+	new.key = bytes_str(key);
+	new.meta = (struct bytes){meta, sizeof(meta)};
+	assert_int_equal(store_create(f->store, &new, &blob), 0);
+	assert_false(blob_is_window(blob));
+	assert_int_equal(blob_append(blob, "body", 4), 4);
+	assert_int_equal(blob_commit(blob), 0);
+	blob_unref(&blob);
+}
+
+/* Of pages that nobody reads, how far their offsets reach. */
+static unsigned
+rot_deep(const char *path)
+{
+	unsigned char head[16], far[2] = {0xff, 0xff};
+	uint64_t end = size_of(path);
+	int fd = open(path, O_RDWR);
+	unsigned n = 0;
+
+	assert_true(end > 17 * MIB);
+	for (uint64_t at = end / 16384 * 4096; at < end; at += 4096) {
+		assert_int_equal(pread(fd, head, 16, (off_t)at), 16);
+		if (head[10] == 2 && head[11] == 0 && n++ % 16 == 0)
+			assert_int_equal(pwrite(fd, far, 2, (off_t)at + 12), 2);
+	}
+	close(fd);
+	return n;
+}
+
+static void
+test_deep(void **state)
+{
+	struct fixture *f = fixture_new(256 * MIB, MIB);
+	struct store_found found;
+	struct store_stats stats;
+	char key[32];
+
+	(void)state;
+	for (unsigned i = 0; i < LARGE_COUNT; i++) {
+		put_large(f, i);
+		if (i % 1000 == 0)
+			assert_int_equal(store_flush(f->store), 0);
+	}
+	fixture_reopen(f);
+	store_stats(f->store, &stats);
+	assert_int_equal(stats.objects, LARGE_COUNT);
+	fixture_shut(f);
+	assert_true(rot_deep(path_of(f, CATALOG)) > 0);
+	fixture_open(f);
+	/* It is found before anything is written. */
+	put_large(f, LARGE_COUNT);
+	assert_int_equal(store_flush(f->store), 0);
+	assert_true(there(f, "catalog.damaged"));
+	wait_filled(f);
+	for (unsigned i = 0; i <= LARGE_COUNT; i++) {
+		snprintf(key, sizeof(key), "http://large.example/%u", i);
+		arena_reset(&f->arena);
+		assert_int_equal(
+		    store_find(f->view, bytes_str(key), &f->arena, &found), 0);
+		assert_int_equal(found.records[0].meta.n, LARGE_META);
+		store_view_turn(f->view);
+	}
+	fixture_free(f);
+}
+
 /* ---- space that nothing knows ---------------------------------------------
  */
 
@@ -503,6 +582,7 @@ main(void)
 	    cmocka_unit_test(test_interrupted),
 	    cmocka_unit_test(test_verified),
 	    cmocka_unit_test(test_garbage),
+	    cmocka_unit_test(test_deep),
 	    cmocka_unit_test(test_swept),
 	    cmocka_unit_test(test_any_bit),
 	};
