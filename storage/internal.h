@@ -51,6 +51,7 @@ struct store {
 	_Atomic uint64_t press_wants;
 	_Atomic int64_t evicted_at; /* when something had to go, monotonic ms */
 	struct sketch *sketch;
+	_Atomic bool sketch_is_read; /* what was saved of it */
 	struct used used;
 	_Atomic uint64_t max_object;
 	_Atomic uint64_t next_id;
@@ -85,6 +86,8 @@ struct hash store_hash(const struct store *store, struct bytes key);
 /* A reader that nobody else uses; 0 or an error. */
 int store_borrow(struct store *store, struct catalog_reader **r);
 void store_return(struct store *store, struct catalog_reader **r);
+/* What an earlier process counted; may block. The writer's, once. */
+void store_load_sketch(struct store *store);
 /* An object's bytes on disk are not what they should be: it goes. */
 void store_drop_damaged(
     struct store *store, struct hash hash, const struct object *object);

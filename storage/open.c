@@ -268,8 +268,8 @@ on_folder(void *arg, const char *name)
 /* How often what was asked for is only worth something as long as the process
  * lives, and the next one: so it is written when it ends. What cannot be read,
  * or is of another budget, is counted anew. */
-static void
-load_sketch(struct store *store)
+void
+store_load_sketch(struct store *store)
 {
 	size_t n = sketch_size(store->sketch);
 	char *buf = malloc(n);
@@ -283,6 +283,7 @@ load_sketch(struct store *store)
 		sketch_load(store->sketch, bytes_of(buf, n));
 	disk_close(fd);
 	free(buf);
+	store->sketch_is_read = true;
 }
 
 static void
@@ -392,7 +393,6 @@ open_all(
 	err = open_catalog(store, o, why, n);
 	if (err)
 		return err;
-	load_sketch(store);
 	take_stock(store);
 	err = used_open(
 	    &store->used, store->dir, &store->budget, clock_wall_ms() / 1000);
@@ -458,7 +458,7 @@ store_close(struct store **p)
 		return;
 	/* Large ones that are still being sealed come first. */
 	writer_flush(store);
-	if (!store->offline)
+	if (!store->offline && store->sketch_is_read)
 		save_sketch(store);
 	release(store);
 }

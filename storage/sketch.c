@@ -268,8 +268,10 @@ sketch_load(struct sketch *s, struct bytes in)
 	    object_sum(at, in.n - HEADER, MAGIC) != object_get64(in.p + 16))
 		return false;
 	for (uint64_t i = 0; i < s->words; i++, at += 8)
-		s->counters[i] = object_get64(at);
+		atomic_store_explicit(
+		    &s->counters[i], object_get64(at), memory_order_relaxed);
 	for (uint64_t i = 0; i < s->graves; i++, at += 4)
-		s->prints[i] = get32(at);
+		atomic_store_explicit(
+		    &s->prints[i], get32(at), memory_order_relaxed);
 	return true;
 }

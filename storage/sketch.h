@@ -35,8 +35,8 @@ unsigned sketch_count(const struct sketch *s, uint64_t hash);
 void sketch_bury(struct sketch *s, uint64_t hash);
 bool sketch_buried(const struct sketch *s, uint64_t hash);
 
-/* All of it as bytes, for the next start. The other threads are gone, or not
- * there yet. */
+/* All of it as bytes, for the next start. What others count meanwhile may be
+ * lost. */
 size_t sketch_size(const struct sketch *s);
 void sketch_save(const struct sketch *s, char *out);
 /* False, and nothing of it taken: of another size, or damaged. */

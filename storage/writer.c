@@ -361,6 +361,8 @@ run(void *arg)
 	struct writer *w = &store->writer;
 	unsigned failures = 0;
 
+	/* A start of a large store does not wait for these. */
+	store_load_sketch(store);
 	if (store->is_unseen)
 		look_through(store);
 	pthread_mutex_lock(&w->lock);
