@@ -15,6 +15,8 @@ zeroed(size_t n)
 {
 	void *p = malloc(n);
 
+	/* Or the compiler makes it a calloc() again. */
+	__asm__("" : "+r"(p));
 	if (p)
 		memset(p, 0, n);
 	return p;
