@@ -98,6 +98,7 @@ struct blob {
 	uint64_t head_size;
 
 	struct list readers;
+	unsigned reader_count;
 	store_wake_fn *wake; /* the producer's */
 	void *wake_arg;
 	bool starved; /* the producer waits for it */
@@ -132,6 +133,10 @@ void blob_resume(struct blob *blob, bool refused);
 void blob_wake_readers(struct blob *blob);
 void blob_trim(struct blob *blob);
 void blob_to_window(struct blob *blob);
+/* So many read it while it grows that each piece is written before they are
+ * woken for it: it goes out by sendfile(), and need not be copied for each.
+ * What there is beyond `written` is not there for them. */
+bool blob_has_crowd(const struct blob *blob);
 /* A reader has got to where it ends so far. */
 bool blob_is_awaited(const struct blob *blob);
 /* Its job; blob keeps a reference while busy. */

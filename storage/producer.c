@@ -12,6 +12,8 @@
 
 /* What the tail may hold unwritten before a thread is called. */
 #define SPILL_FROM (64u * 1024)
+/* Readers that are a crowd. */
+#define CROWD	   16u
 
 void
 blob_set_producer(struct blob *b, store_wake_fn *wake, void *arg)
@@ -35,6 +37,15 @@ blob_wake_readers(struct blob *b)
 		r->waiting = false;
 		r->wake(r->wake_arg);
 	}
+}
+
+/* Whatever makes it false wakes the readers; while it is true and there is
+ * something to be written, there is a job. */
+bool
+blob_has_crowd(const struct blob *b)
+{
+	return b->reader_count >= CROWD && b->state == BLOB_GROWING &&
+	       b->file && !b->window && !b->stalled;
 }
 
 static uint64_t
@@ -204,6 +215,7 @@ void
 blob_to_window(struct blob *b)
 {
 	b->window = true;
+	blob_wake_readers(b);
 	blob_trim(b);
 	/* Without readers there is no room yet; the producer may want to know
 	 * that there will be none. */
@@ -294,7 +306,10 @@ blob_append(struct blob *b, const void *data, size_t n)
 		taken = n;
 	outgrown(b);
 	b->starved = taken < n;
-	blob_wake_readers(b);
+	if (blob_has_crowd(b))
+		blob_kick(b);
+	else
+		blob_wake_readers(b);
 	pthread_mutex_unlock(&b->lock);
 	return taken;
 }

@@ -9,6 +9,9 @@
 
 #include "internal.h"
 
+/* Behind what a growing blob has written last, bytes. */
+#define FRESH (1024u * 1024)
+
 int
 blob_reader_open(struct blob_reader *r, struct store_view *view,
     struct blob *blob, uint64_t from, uint64_t to, store_wake_fn *wake,
@@ -35,6 +38,7 @@ blob_reader_open(struct blob_reader *r, struct store_view *view,
 		else
 			list_append(&b->readers, &r->node);
 		r->listed = !err;
+		b->reader_count += r->listed;
 		pthread_mutex_unlock(&b->lock);
 	}
 	if (err) {
@@ -76,12 +80,17 @@ void
 blob_reader_close(struct blob_reader *r)
 {
 	struct blob *b = r->blob;
+	bool crowded;
 
 	if (!b)
 		return;
 	if (r->listed) {
 		pthread_mutex_lock(&b->lock);
 		list_remove(&r->node);
+		crowded = blob_has_crowd(b);
+		b->reader_count--;
+		if (crowded && !blob_has_crowd(b))
+			blob_wake_readers(b);
 		if (b->window)
 			blob_trim(b);
 		pthread_mutex_unlock(&b->lock);
@@ -141,6 +150,14 @@ sendable(const struct blob *b, uint64_t pos, uint64_t n, uint64_t max)
 	return pos + warm == to ? warm : n + (warm - n) / size * size;
 }
 
+/* Just written by this process, and so in the page cache: nobody need ask. */
+static bool
+is_fresh(const struct blob *b, uint64_t pos)
+{
+	return !b->file->table && b->state == BLOB_GROWING &&
+	       b->written - pos <= FRESH;
+}
+
 /* In the file: checked, and in the page cache, or a thread sees to it. */
 static int
 peek_file(
@@ -162,7 +179,9 @@ peek_file(
 	if (b->file->encoding == ENCODING_FRAMES || !is_checked(b, block))
 		return load_block(r, block);
 	/* One that is not whole was read in, and is not held. */
-	if (r->given != block + 1)
+	if (is_fresh(b, r->pos))
+		out->n = b->written - r->pos < max ? b->written - r->pos : max;
+	else if (r->given != block + 1)
 		out->n = sendable(b, r->pos, out->n, max);
 	if (!out->n)
 		return load_block(r, block);
@@ -170,6 +189,17 @@ peek_file(
 	out->fd = b->file->fd;
 	out->offset = (int64_t)r->pos;
 	return 0;
+}
+
+/* Of a body that grows it is not all there is that is there for its readers. */
+static uint64_t
+available(struct blob *b)
+{
+	if (!blob_has_crowd(b))
+		return b->size;
+	if (b->size > b->written)
+		blob_kick(b);
+	return b->written;
 }
 
 static int
@@ -183,7 +213,8 @@ peek_locked(
 		err = r->cut ? LARDER_TIMEOUT : b->broken;
 	if (err)
 		return err;
-	end = r->end < b->size ? r->end : b->size;
+	end = available(b);
+	end = r->end < end ? r->end : end;
 	if (r->pos >= end) {
 		if (r->pos >= r->end)
 			return LARDER_ABSENT;

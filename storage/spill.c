@@ -12,12 +12,16 @@
  *                      └── committed, all written ──> sealed ──> the writer's
  */
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <xxhash.h>
 
 #include "internal.h"
 #include "larder/clock.h"
 
+/* What a crowd gets at a time, if it comes in so many ms. */
+#define GATHER	   (64u * 1024)
+#define GATHER_MS  6
 #define SYNC_EVERY (8u * 1024 * 1024)
 #define NO_ROOM_MS 60000 /* between two complaints */
 
@@ -254,12 +258,15 @@ fail(struct blob *b, const struct object *o)
 static void
 finish(struct blob *b)
 {
+	uint64_t left;
+
 	pthread_mutex_lock(&b->lock);
 	b->busy = false;
 	/* What came while we were ending. */
+	left = b->size - b->written;
 	if (!b->sealed && !b->lost &&
 	    ((b->state == BLOB_GROWING &&
-		 b->size - b->written >= BLOB_STEP / 16) ||
+		 (left >= BLOB_STEP / 16 || (left && blob_has_crowd(b)))) ||
 		(b->state == BLOB_WHOLE)))
 		blob_kick(b);
 	pthread_mutex_unlock(&b->lock);
@@ -285,11 +292,27 @@ step(struct blob *b, const struct object *o, struct piece *piece)
 		return err;
 	pthread_mutex_lock(&b->lock);
 	b->written = piece->from + piece->n;
+	if (blob_has_crowd(b))
+		blob_wake_readers(b);
 	blob_trim(b);
 	pthread_mutex_unlock(&b->lock);
 	if (!piece->last)
 		return 1;
 	return seal(b, o->info.id);
+}
+
+/* The fewer pieces, the less a crowd costs. */
+static void
+gather(struct blob *b)
+{
+	bool wait;
+
+	pthread_mutex_lock(&b->lock);
+	wait = blob_has_crowd(b) && b->size > b->written &&
+	       b->size - b->written < GATHER;
+	pthread_mutex_unlock(&b->lock);
+	if (wait)
+		poll(NULL, 0, GATHER_MS);
 }
 
 void
@@ -303,6 +326,7 @@ spill_run(struct job *job, struct frame_coder *coder)
 
 	(void)coder;
 	while (err == 1) {
+		gather(b);
 		pthread_mutex_lock(&b->lock);
 		more = look(b, &piece);
 		pthread_mutex_unlock(&b->lock);
@@ -311,6 +335,7 @@ spill_run(struct job *job, struct frame_coder *coder)
 	if (err == LARDER_AGAIN) {
 		pthread_mutex_lock(&b->lock);
 		b->stalled = true;
+		blob_wake_readers(b);
 		pthread_mutex_unlock(&b->lock);
 		writer_stall(b->store, b);
 		return;

@@ -192,6 +192,132 @@ test_followers(void **state)
 	fixture_free(f);
 }
 
+/* ---- a crowd ----------------------------------------------------------------
+ */
+
+#define CROWD 24u
+
+/* One of many that read what grows; some leave early. */
+struct reader {
+	struct fixture *f;
+	struct blob *blob;
+	struct bell bell;
+	_Atomic uint64_t got;
+	_Atomic bool there, leaves;
+};
+
+static void *
+read_along(void *arg)
+{
+	struct reader *w = arg;
+	struct store_view *view;
+	struct blob_reader r;
+	int err = 0;
+
+	assert_int_equal(store_view_open(w->f->store, &view), 0);
+	assert_int_equal(blob_reader_open(&r, view, w->blob, 0, STORE_UNKNOWN,
+			     on_wake, &w->bell),
+	    0);
+	w->there = true;
+	while (err != LARDER_ABSENT && !w->leaves) {
+		char got[4096], want[4096];
+		struct blob_slice s;
+
+		err = blob_reader_peek(&r, sizeof(got), &s);
+		if (err == LARDER_AGAIN)
+			bell_wait(&w->bell);
+		if (err)
+			continue;
+		assert_int_equal(blob_slice_copy(&s, got), 0);
+		fill(want, s.n, 42, w->got);
+		assert_memory_equal(got, want, s.n);
+		blob_reader_advance(&r, s.n);
+		w->got += s.n;
+	}
+	blob_reader_close(&r);
+	store_view_close(&view);
+	return NULL;
+}
+
+/* They have all there is, though nothing more comes. */
+static void
+await_all(struct reader *w, uint64_t at)
+{
+	for (unsigned i = 0, ms = 0; i < CROWD;) {
+		if (w[i].got == at || w[i].leaves) {
+			i++;
+			continue;
+		}
+		poll(NULL, 0, 1);
+		assert_true(ms++ < 20000);
+	}
+}
+
+/* The others are no crowd any more, and wait for what has come last. */
+static void
+leave(struct reader *w)
+{
+	for (unsigned i = 1; i < CROWD; i += 2) {
+		w[i].leaves = true;
+		w[i].bell.rung++;
+	}
+}
+
+static void
+run_crowd(struct fixture *f, unsigned turn)
+{
+	const size_t n = 2 * MIB + 77;
+	char *body = malloc(n), key[32];
+	struct reader w[CROWD];
+	pthread_t threads[CROWD];
+	struct blob *blob;
+
+	snprintf(key, sizeof(key), "crowd%u", turn);
+	fill(body, n, 42, 0);
+	blob = create(f, key, "", "h", turn % 2 ? n : STORE_UNKNOWN);
+	for (unsigned i = 0; i < CROWD; i++) {
+		w[i] = (struct reader){.f = f, .blob = blob};
+		pthread_create(&threads[i], NULL, read_along, &w[i]);
+		while (!w[i].there)
+			poll(NULL, 0, 1);
+	}
+	for (size_t at = 0; at < n;) {
+		size_t some = 1 + mixed(turn, at) % 100000;
+
+		some = some < n - at ? some : n - at;
+		append_all(blob, body + at, some);
+		at += some;
+		if (turn % 3 == 2 && at > n / 2)
+			leave(w);
+		if (turn % 3 == 1 && at > n / 2)
+			blob_forgo(blob);
+		if (some % 2 == 0)
+			await_all(w, at);
+	}
+	await_all(w, n);
+	assert_int_equal(blob_commit(blob), 0);
+	for (unsigned i = 0; i < CROWD; i++)
+		pthread_join(threads[i], NULL);
+	blob_unref(&blob);
+	assert_int_equal(
+	    get(f, key, "", 42, n), turn % 3 == 1 ? LARDER_ABSENT : 0);
+	free(body);
+}
+
+static void
+test_crowd(void **state)
+{
+	struct fixture *f = fixture_new(64 * MIB, MIB);
+
+	(void)state;
+	for (unsigned turn = 0; turn < 6; turn++)
+		run_crowd(f, turn);
+	fixture_free(f);
+}
+
+/* ---- faults -----------------------------------------------------------------
+ */
+
 /* The disk fills up, or breaks, after so many writes. */
 static _Atomic int writes_left;
 static _Atomic int fails_with;
@@ -570,6 +696,7 @@ main(void)
 	    cmocka_unit_test(test_window),
 	    cmocka_unit_test(test_lengths),
 	    cmocka_unit_test(test_followers),
+	    cmocka_unit_test(test_crowd),
 	    cmocka_unit_test(test_faults),
 	    cmocka_unit_test(test_stalled),
 	    cmocka_unit_test(test_small_faults),
