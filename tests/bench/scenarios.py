@@ -443,8 +443,10 @@ def crowd(options):
                    f"{r['done s']:.2f} s of {own:.2f} s")
         result.ask("PSS grows under 5 MB", r["PSS MiB"] * MiB < 5e6, f"{r['PSS MiB']:.1f} MiB")
         for peer in CACHES[1:]:
+            # Who lets the others wait until the first one has all does not stream.
             streams = peer in result.rows and result.rows[peer]["done s"] < own * 1.3 and \
-                result.rows[peer]["fetches"] == 1
+                result.rows[peer]["fetches"] == 1 and \
+                result.rows[peer]["spread ms"] < own * 1e3 / 2
             if streams:
                 result.ask_ratio(f"less CPU than {peer}, which streams", "cpu s", peer, 1)
     return result
