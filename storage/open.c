@@ -456,6 +456,7 @@ store_close(struct store **p)
 	*p = NULL;
 	if (!store)
 		return;
+	store->writer.closing = true;
 	/* Large ones that are still being sealed come first. */
 	writer_flush(store);
 	if (!store->offline && store->sketch_is_read)

@@ -348,7 +348,7 @@ all_done(const struct writer *w)
 static void
 look_through(struct store *store)
 {
-	if (catalog_check(store->catalog, &store->writer.ending) ==
+	if (catalog_check(store->catalog, &store->writer.closing) ==
 	    LARDER_DAMAGED)
 		catalog_condemn(store->catalog);
 	store->is_unseen = false;

@@ -68,9 +68,9 @@ struct writer {
 	uint64_t failed;     /* commits that were not made */
 	int error;	     /* the last of these */
 	unsigned gc_wanted;
-	bool hurry;
-	_Atomic bool ending;
-	bool stating; /* values of `states` are being committed */
+	bool hurry, ending;
+	_Atomic bool closing; /* the store is; the writer goes on */
+	bool stating;	      /* values of `states` are being committed */
 	uint64_t
 	    busy_since; /* ticket of the oldest change in the batch, or 0 */
 	uint64_t dirty_bytes;
