@@ -86,7 +86,7 @@ struct hash store_hash(const struct store *store, struct bytes key);
 /* A reader that nobody else uses; 0 or an error. */
 int store_borrow(struct store *store, struct catalog_reader **r);
 void store_return(struct store *store, struct catalog_reader **r);
-/* What an earlier process counted; may block. The writer's, once. */
+/* What an earlier process counted; may block. Once. */
 void store_load_sketch(struct store *store);
 /* An object's bytes on disk are not what they should be: it goes. */
 void store_drop_damaged(

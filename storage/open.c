@@ -29,6 +29,9 @@
 /* Address space for the catalog: of some 10^9 objects. */
 #define MAP_MIN	     (256ull << 30)
 #define SKETCH	     "sketch"
+/* One of so many bytes is read in a millisecond or two; a larger one by the
+ * writer, later. */
+#define SKETCH_QUICK (1024u * 1024)
 
 /* Says why, in a sentence. */
 static int
@@ -393,6 +396,8 @@ open_all(
 	err = open_catalog(store, o, why, n);
 	if (err)
 		return err;
+	if (sketch_size(store->sketch) <= SKETCH_QUICK)
+		store_load_sketch(store);
 	take_stock(store);
 	err = used_open(
 	    &store->used, store->dir, &store->budget, clock_wall_ms() / 1000);

@@ -277,6 +277,9 @@ run(void *arg)
 {
 	struct presser *p = arg;
 
+	/* What was hot before the start is to stay as it is. */
+	while (!p->ending && !p->store->sketch_is_read)
+		wait_ms(p, PAUSE_MS);
 	while (!p->ending) {
 		struct catalog_reader *r;
 		struct press_task task;

@@ -35,6 +35,8 @@
 /* A commit of so many ms is no reason for larger groups. */
 #define COMMIT_QUICK 20
 #define RETRY_MS     10
+/* After the start others have the processor. */
+#define SETTLE_MS    300
 #define FAILED_MS    500
 
 /* ---- a round ------------------------------------------------------------- */
@@ -361,10 +363,13 @@ run(void *arg)
 	struct writer *w = &store->writer;
 	unsigned failures = 0;
 
-	/* A start of a large store does not wait for these. */
-	store_load_sketch(store);
-	if (store->is_unseen)
-		look_through(store);
+	/* A start does not wait for it, nor for the processor. */
+	pthread_mutex_lock(&w->lock);
+	if (!store->sketch_is_read && until_due(store) > 0)
+		wait_ms(w, SETTLE_MS);
+	pthread_mutex_unlock(&w->lock);
+	if (!store->sketch_is_read)
+		store_load_sketch(store);
 	pthread_mutex_lock(&w->lock);
 	while (!all_done(w) && failures < 8) {
 		int64_t wait = until_due(store);
@@ -384,6 +389,8 @@ run(void *arg)
 		before = w->dirty_count;
 		gc = w->gc_wanted > 0;
 		pthread_mutex_unlock(&w->lock);
+		if (store->is_unseen)
+			look_through(store);
 		round_once(store, gc);
 		keep_uses(store, false);
 		pthread_mutex_lock(&w->lock);
