@@ -281,7 +281,7 @@ part_tidy(struct fetch *f)
 			    found.records[i].id);
 	}
 	if (cache_is_part(&mine.meta))
-		splice_begin(f->w, f->key, own, f->flight->result.form);
+		splice_begin(f->w, f->key, own);
 }
 
 /* ---- the rest ----------------------------------------------------------- */

@@ -1,14 +1,16 @@
 /*
  * Joining parts on disk.
  *
- *   splice_begin() ──> waits ──> pump ── all is copied ──> committed, the
- *                        ^         │                       parts go
- *                        │         ├── an error, no room ──> given up
- *                        └─────────┴── another was faster
+ *   splice_begin() ──> waits ──> the head is read ──> pump ── all is copied ──>
+ *                        ^                              │     committed, the
+ *                        │   an error, no room: given up┤     parts go
+ *                        └─── another was faster, ──────┘
+ *                             SPLICE_TRIES times
  *
  * What always holds
  *   - What is committed holds bytes of parts that were all there, unchanged,
- *     before and after it was committed: a purge in between takes it, too.
+ *     before and after it was committed: a purge in between takes it, too. Its
+ *     head is that of one of them, as it was then.
  *   - A worker joins those of one key one after the other: what came while it
  *     did so waits, and is then joined with what was made.
  *   - Nobody waits for it.
@@ -28,6 +30,8 @@
 /* Bytes a loop turn, and of that in one piece. */
 #define SPLICE_TURN  (512u * 1024)
 #define SPLICE_PIECE (64u * 1024)
+/* What changes all the time stays in parts until it rests. */
+#define SPLICE_TRIES 3u
 
 struct member {
 	uint64_t id;
@@ -42,13 +46,20 @@ struct splice {
 	struct worker *w;
 	struct arena arena;
 	struct mailbox_note note;
-	struct bytes key, part, form; /* of the part that it begins with */
-	struct bytes variant;	      /* of what is made */
+	struct bytes key, part; /* the part that it begins with */
+	unsigned tries;		/* of it, before this one */
+	bool runs;		/* or it waits */
+	/* While it runs. */
+	const struct store_record *record; /* of the part */
+	const struct cache_stored *stored;
+	struct http_range range; /* that is made */
+	struct bytes variant;	 /* of what is made */
 	struct member members[CACHE_CANDIDATES_MAX];
 	unsigned count;
-	struct source source;
-	struct blob *to; /* NULL: it waits */
-	char *piece;	 /* SPLICE_PIECE bytes, on their way */
+	struct source first;  /* the part alone, until its head is read */
+	struct source source; /* all of them */
+	struct blob *to;      /* NULL: the head is not read yet */
+	char *piece;	      /* SPLICE_PIECE bytes, on their way */
 };
 
 static void
@@ -65,6 +76,7 @@ end(struct splice *s)
 		blob_abort(s->to, LARDER_CLOSED);
 	}
 	blob_unref(&s->to);
+	source_close(&s->first);
 	source_close(&s->source);
 	mailbox_cancel(&s->note);
 	arena_release(&s->arena);
@@ -95,45 +107,58 @@ has_member(const struct store_found *found, const struct member *m)
 	return false;
 }
 
-/* Are all parts still as they were? *made: the id of what was made of them, 0:
- * it is not there. */
-static bool
-is_unchanged(struct splice *s, uint64_t *made)
+static int
+compare(struct splice *s, struct arena *arena, uint64_t *made)
 {
 	struct store_found found;
+	int err = store_find(s->w->view, s->key, arena, &found);
 
 	*made = 0;
-	if (store_find(s->w->view, s->key, &s->arena, &found) != 0)
-		return false;
-	for (unsigned i = 0; i < found.count; i++)
+	if (err == LARDER_ABSENT)
+		return LARDER_INVALID;
+	for (unsigned i = 0; err == 0 && i < found.count; i++)
 		if (bytes_eq(found.records[i].variant, s->variant))
 			*made = found.records[i].id;
-	for (unsigned i = 0; i < s->count; i++)
+	for (unsigned i = 0; err == 0 && i < s->count; i++)
 		if (!has_member(&found, &s->members[i]))
-			return false;
-	return true;
+			err = LARDER_INVALID;
+	return err;
 }
 
-/* True: what it has read is not what is there now. */
-static bool
+/* 0: all parts are still as they were; LARDER_INVALID: they are not; or it
+ * cannot be said. *made: the id of what was made of them, 0: it is not there.
+ */
+static int
+check_members(struct splice *s, uint64_t *made)
+{
+	struct arena arena;
+	int err;
+
+	arena_init(&arena, WORKER_ARENA);
+	err = compare(s, &arena, made);
+	arena_release(&arena);
+	return err;
+}
+
+/* LARDER_INVALID: what it has read is not what is there now. */
+static int
 finish(struct splice *s)
 {
 	struct store *store = proxy_store(s->w->proxy);
 	uint64_t made;
+	int err = check_members(s, &made);
 
-	if (!is_unchanged(s, &made))
-		return true;
-	if (made != 0 || blob_commit(s->to) < 0)
-		return false;
-	if (!is_unchanged(s, &made)) {
-		if (made != 0)
-			store_remove(store, s->key, made);
-		return true;
-	}
-	for (unsigned i = 0; made != 0 && i < s->count; i++)
+	if (err != 0 || made != 0 || blob_commit(s->to) < 0)
+		return err;
+	err = check_members(s, &made);
+	/* Where it cannot be said what is there, none of it can stay: made is
+	 * 0 then, and that is all. */
+	if (err != 0 && (err != LARDER_INVALID || made != 0))
+		store_remove(store, s->key, made);
+	for (unsigned i = 0; err == 0 && made != 0 && i < s->count; i++)
 		if (s->members[i].within)
 			store_remove(store, s->key, s->members[i].id);
-	return false;
+	return err;
 }
 
 /* ---- copying ------------------------------------------------------------ */
@@ -161,28 +186,18 @@ move_some(struct splice *s, size_t *n)
 	return *n == slice.n ? 0 : LARDER_NOMEM;
 }
 
-static void
-on_note(void *arg)
+static int
+pump(struct splice *s)
 {
-	struct splice *s = arg;
 	size_t moved = 0, n = 0;
 	int err = 0;
 
-	check_magic(s, SPLICE_MAGIC);
 	while (err == 0 && moved < SPLICE_TURN) {
 		err = move_some(s, &n);
 		moved += err == 0 ? n : 0;
 	}
 	/* Without room on disk it is not worth it. */
-	if (blob_is_window(s->to))
-		err = LARDER_NOSPACE;
-	if (err == 0)
-		mailbox_post(&s->note);
-	/* The part may have a neighbour still. */
-	if (err == LARDER_ABSENT && finish(s))
-		splice_begin(s->w, s->key, s->part, s->form);
-	if (err != 0 && err != LARDER_AGAIN)
-		give_place(s);
+	return blob_is_window(s->to) ? LARDER_NOSPACE : err;
 }
 
 /* ---- the beginning ------------------------------------------------------ */
@@ -236,30 +251,86 @@ open_source(struct splice *s, const struct store_found *found,
 }
 
 static int
-create_blob(struct splice *s, const struct store_record *mine,
-    const struct cache_stored *stored, struct http_range range)
+create_blob(struct splice *s, struct bytes head)
 {
-	struct cache_meta meta = stored->meta;
+	struct cache_meta meta = s->stored->meta;
 	struct store_new new = {
 	    .key = s->key,
-	    .head = s->form,
-	    .expires = mine->expires,
-	    .body_size = range.to - range.from,
+	    .head = head,
+	    .expires = s->record->expires,
+	    .body_size = s->range.to - s->range.from,
 	    .storable = true,
 	};
 
-	meta.part.from = range.from;
-	meta.part.to = range.to;
-	if (range.from == 0 && range.to == meta.part.complete)
+	meta.part.from = s->range.from;
+	meta.part.to = s->range.to;
+	if (s->range.from == 0 && s->range.to == meta.part.complete)
 		meta.part = (struct cache_extent){0};
-	s->variant = cache_is_part(&meta)
-			 ? cache_part_variant(&meta, stored->variant, &s->arena)
-			 : arena_copy(&s->arena, stored->variant);
+	s->variant =
+	    cache_is_part(&meta)
+		? cache_part_variant(&meta, s->stored->variant, &s->arena)
+		: arena_copy(&s->arena, s->stored->variant);
 	new.variant = s->variant;
 	new.meta = cache_meta_encode(&meta, &s->arena);
 	if (new.variant.p == NULL || new.meta.p == NULL)
 		return LARDER_NOMEM;
 	return store_create(proxy_store(s->w->proxy), &new, &s->to);
+}
+
+/* The part's, which may have been freshened since it came. */
+static int
+open_head(struct splice *s)
+{
+	struct blob *blob;
+	int err = store_open_blob(s->w->view, s->record, &blob);
+
+	if (err != 0)
+		return err;
+	err = source_open(&s->first, s->w->view, blob, mailbox_post, &s->note);
+	blob_unref(&blob);
+	return err;
+}
+
+static int
+read_head(struct splice *s)
+{
+	struct bytes head;
+	int err = source_head(&s->first, &head);
+
+	if (err == 0)
+		err = create_blob(s, head);
+	if (err != 0)
+		return err;
+	source_close(&s->first);
+	blob_set_producer(s->to, mailbox_post, &s->note);
+	return 0;
+}
+
+static void begin(
+    struct worker *w, struct bytes key, struct bytes part, unsigned tries);
+
+static void
+on_note(void *arg)
+{
+	struct splice *s = arg;
+	int err = 0;
+
+	check_magic(s, SPLICE_MAGIC);
+	if (s->to == NULL)
+		err = read_head(s);
+	if (err == 0)
+		err = pump(s);
+	if (err == LARDER_AGAIN)
+		return;
+	if (err == 0) {
+		mailbox_post(&s->note);
+		return;
+	}
+	/* The part may have a neighbour still. */
+	if (s->to != NULL && err == LARDER_ABSENT &&
+	    finish(s) == LARDER_INVALID && s->tries + 1 < SPLICE_TRIES)
+		begin(s->w, s->key, s->part, s->tries + 1);
+	give_place(s);
 }
 
 /* Copies what it needs. An error: there is nothing to join, or no way to. */
@@ -269,26 +340,28 @@ start(struct splice *s)
 	struct cache_stored *stored;
 	struct store_found found;
 	struct cache_cover cover;
-	struct http_range range;
 	int at, err;
 
 	if (around_look(s->w->view, s->key, cache_selecting(s->part), &s->arena,
 		&found, &stored) != 0)
 		return LARDER_NOMEM;
 	at = around_find(&found, s->part);
-	if (at < 0 || !cache_neighbours(stored, found.count, at, &range))
+	if (at < 0 || !cache_neighbours(stored, found.count, at, &s->range))
 		return LARDER_INVALID;
-	cache_cover(stored, found.count, at, range.from, range.to, &cover);
+	cache_cover(
+	    stored, found.count, at, s->range.from, s->range.to, &cover);
 	if (cover.gaps > 0 || cover.count < 2)
 		return LARDER_INVALID;
+	s->record = &found.records[at];
+	s->stored = &stored[at];
 	s->piece = arena_alloc(&s->arena, SPLICE_PIECE);
 	err = s->piece == NULL ? LARDER_NOMEM
 			       : open_source(s, &found, stored, &cover);
 	if (err == 0)
-		err = create_blob(s, &found.records[at], &stored[at], range);
+		err = open_head(s);
 	if (err != 0)
 		return err;
-	blob_set_producer(s->to, mailbox_post, &s->note);
+	s->runs = true;
 	mailbox_post(&s->note);
 	return 0;
 }
@@ -311,7 +384,7 @@ may_start(const struct splice *s)
 	list_each (node, &s->w->splices) {
 		struct splice *other = container_of(node, struct splice, node);
 
-		if (other->to == NULL)
+		if (!other->runs)
 			continue;
 		n++;
 		if (bytes_eq(other->key, s->key))
@@ -327,14 +400,13 @@ start_next(struct worker *w)
 	list_each_safe (node, &w->splices) {
 		struct splice *s = container_of(node, struct splice, node);
 
-		if (s->to == NULL && may_start(s) && start(s) != 0)
+		if (!s->runs && may_start(s) && start(s) != 0)
 			end(s);
 	}
 }
 
-void
-splice_begin(
-    struct worker *w, struct bytes key, struct bytes part, struct bytes form)
+static void
+begin(struct worker *w, struct bytes key, struct bytes part, unsigned tries)
 {
 	struct splice *s;
 
@@ -345,16 +417,22 @@ splice_begin(
 		return;
 	s->magic = SPLICE_MAGIC;
 	s->w = w;
+	s->tries = tries;
 	arena_init(&s->arena, WORKER_ARENA);
 	mailbox_note_init(&s->note, w->mailbox, on_note, s);
 	list_append(&w->splices, &s->node);
 	s->key = arena_copy(&s->arena, key);
 	s->part = arena_copy(&s->arena, part);
-	s->form = arena_copy(&s->arena, form);
-	if (s->key.p == NULL || s->part.p == NULL || s->form.p == NULL)
+	if (s->key.p == NULL || s->part.p == NULL)
 		end(s);
 	else
 		start_next(w);
+}
+
+void
+splice_begin(struct worker *w, struct bytes key, struct bytes part)
+{
+	begin(w, key, part, 0);
 }
 
 void

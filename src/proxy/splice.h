@@ -11,12 +11,10 @@
 struct worker;
 
 /*
- * What is stored under key as the variant `part` has just come, with this
- * form. If others are to be joined with it, that is done in its turn; all that
- * is needed is copied.
+ * What is stored under key as the variant `part` has just come. If others are
+ * to be joined with it, that is done in its turn; both are copied.
  */
-void splice_begin(
-    struct worker *w, struct bytes key, struct bytes part, struct bytes form);
+void splice_begin(struct worker *w, struct bytes key, struct bytes part);
 
 /* When the worker is to end. */
 void splices_abort_all(struct worker *w);

@@ -2,9 +2,11 @@
 the store, and only what is missing is fetched. Every byte is compared."""
 import hashlib
 import json
+import pathlib
 import random
 import re
 import threading
+import time
 
 import pytest
 
@@ -480,6 +482,59 @@ def test_parts_that_come_at_once_become_one(larder, origin, path):
         wait_for(lambda one=one: parts_of(larder, one) == [None], what="the whole")
         answer = larder.get(url)
         assert answer.hit and digest(answer.body) == digest(body)
+
+
+def test_what_is_joined_has_the_newest_head(make, origin, path):
+    """A part that came while its key was being joined is freshened before its turn."""
+    larder = make({"workers": 1}, sites={"*": origin.url("")})
+    half = 48 * MiB
+    resource = Resource(pattern(2 * half), (), '"v1"')
+
+    def handler(exchange):
+        new = "If-None-Match" in exchange.request
+        resource.fields = [("Cache-Control", "max-age=300" if new else "max-age=0"),
+                           ("X-V", "new" if new else "old")]
+        return resource(exchange)
+    url = origin.on(path, handler)
+    tail = {"Range": f"bytes={half}-{half + 9}"}
+    with larder.client() as client:
+        for at in (0, half):
+            larder.get(url, {"Range": f"bytes={at}-{at + half - 1}"})
+        assert client.request("GET", url, tail).get("X-V") == "new"
+        assert client.request("GET", url, tail).get("X-V") == "new"
+    wait_for(lambda: parts_of(larder, path) == [None], what="the whole")
+    answer = larder.get(url, tail)
+    assert answer.hit and answer.get("X-V") == "new"
+    assert answer.get("Cache-Control") == "max-age=300"
+
+
+def test_what_cannot_be_joined_is_left(make, origin, path):
+    """Where the key has more to it than can be looked through, nothing is tried for
+    ever."""
+    larder = make({"workers": 1}, sites={"*": origin.url("")})
+    half = MiB
+    body = pattern(2 * half)
+    url = origin.on(path, Resource(
+        body, {"Cache-Control": "max-age=300", "Vary": "X-K, X-L"}, '"v1"'))
+    for i in range(28):
+        larder.get(url, {"Range": "bytes=0-9", "X-K": f"{i:04}" + "x" * 3975,
+                         "X-L": "y" * 3975})
+    for at in (0, half):
+        larder.get(url, {"Range": f"bytes={at}-{at + half - 1}"})
+    deadline = time.monotonic() + 10
+    while (before := written(larder)) is not None:
+        time.sleep(1)
+        if written(larder) - before < half:
+            break
+        assert time.monotonic() < deadline, "it is tried again and again"
+    answer = larder.get(url)
+    assert digest(answer.body) == digest(body)
+
+
+def written(larder):
+    """Bytes, of all its files."""
+    lines = pathlib.Path(f"/proc/{larder.pid}/io").read_text().splitlines()
+    return int(dict(line.split(": ") for line in lines)["wchar"])
 
 
 @pytest.mark.parametrize("step", [4_000, 300_000])
