@@ -76,13 +76,14 @@ rests(struct resting *s, struct hash hash, const struct object_info *info)
 }
 
 /* Worth its place raw, though somebody decided otherwise; and nothing need go
- * for it. */
+ * for it. What is pressed as there is no room is not laid out in the room that
+ * this has made. */
 static bool
 is_hot(struct resting *s, struct hash hash, const struct object_info *info)
 {
 	const struct budget *b = &s->store->budget;
 
-	return info->body.encoding == ENCODING_FRAMES &&
+	return info->body.encoding == ENCODING_FRAMES && !is_full(s) &&
 	       sketch_count(s->store->sketch, hash.lo) >= USES_HOT &&
 	       budget_usable(b) / 2 > budget_margin(b) + info->body.raw / 2;
 }

@@ -8,89 +8,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-#include "internal.h"
-#include "util.h"
-
-#define MIB (1024u * 1024)
-
-static struct fixture *
-resting(uint64_t size)
-{
-	struct fixture *f = fixture_new(size, 0);
-
-	f->options.rest = -1;
-	fixture_reopen(f);
-	return f;
-}
-
-/* What is stored often counts as asked for often: here it does not. The store
- * is shut. */
-static void
-forget_uses(const struct fixture *f)
-{
-	char path[512];
-
-	snprintf(path, sizeof(path), "%s/sketch", f->path);
-	unlink(path);
-}
-
-static uint64_t
-id_of(struct fixture *f, const char *key)
-{
-	struct store_found found;
-
-	arena_reset(&f->arena);
-	if (store_find(f->view, bytes_str(key), &f->arena, &found))
-		return 0;
-	return found.records[0].id;
-}
-
-static bool
-lies_as(struct fixture *f, const char *key, const char *what)
-{
-	char where[128] = "";
-
-	store_where(
-	    f->store, bytes_str(key), id_of(f, key), where, sizeof(where));
-	return strstr(where, what);
-}
-
-static void
-wait_pressed(struct fixture *f, const char *key)
-{
-	for (int i = 0; i < 60000; i++) {
-		if (lies_as(f, key, "zstd frames")) {
-			store_flush(f->store);
-			return;
-		}
-		poll(NULL, 0, 1);
-	}
-	fail_msg("%s was not pressed", key);
-}
-
-static void
-check_ranges(struct fixture *f, const char *key, uint64_t seed, uint64_t size)
-{
-	const uint64_t at[][2] = {{0, 1}, {0, STORE_UNKNOWN}, {262143, 262145},
-	    {262144, 262145}, {300000, 1000000}, {size - 1, STORE_UNKNOWN},
-	    {size / 2 + 7, size / 2 + 700000}, {size, STORE_UNKNOWN}};
-	struct store_found found;
-	struct blob *blob;
-
-	arena_reset(&f->arena);
-	assert_int_equal(
-	    store_find(f->view, bytes_str(key), &f->arena, &found), 0);
-	assert_int_equal(store_open_blob(f->view, &found.records[0], &blob), 0);
-	for (unsigned i = 0; i < ARRAY_SIZE(at); i++) {
-		uint64_t end = at[i][1] > size ? size : at[i][1], got;
-
-		assert_int_equal(
-		    read_blob(f, f->view, blob, seed, at[i][0], at[i][1], &got),
-		    0);
-		assert_int_equal(got, end > at[i][0] ? end - at[i][0] : 0);
-	}
-	blob_unref(&blob);
-}
+#include "rests.h"
 
 static void
 test_gains(void **state)
@@ -129,117 +47,6 @@ test_gains(void **state)
 	assert_int_equal(head_of(f->view, blob, head, sizeof(head)), 0);
 	assert_string_equal(head, "text");
 	blob_unref(&blob);
-	fixture_free(f);
-}
-
-/* What is young, or asked for often, stays as it is. */
-static void
-test_not_yet(void **state)
-{
-	struct fixture *f = fixture_new(128 * MIB, 0);
-	struct store_found found;
-
-	(void)state;
-	put(f, "young", "", 1 | TEXT, 2 * MIB, true);
-	store_flush(f->store);
-	poll(NULL, 0, 300);
-	assert_true(lies_as(f, "young", "raw"));
-	f->options.rest = 1;
-	fixture_reopen(f);
-	put(f, "hot", "", 2 | TEXT, 2 * MIB, true);
-	store_find(f->view, BYTES("hot"), &f->arena, &found);
-	for (unsigned i = 0; i < 10; i++)
-		store_touch(f->view, &found.records[0]);
-	wait_pressed(f, "young");
-	poll(NULL, 0, 2500);
-	assert_true(lies_as(f, "hot", "raw"));
-	/* How often it was asked for is known after a restart as well. */
-	fixture_reopen(f);
-	poll(NULL, 0, 1500);
-	assert_true(lies_as(f, "hot", "raw"));
-	/* But not for ever. */
-	for (unsigned i = 0; i < 100000; i++) {
-		found.records[0].key = i % 2 ? BYTES("a") : BYTES("b");
-		store_touch(f->view, &found.records[0]);
-	}
-	wait_pressed(f, "hot");
-	fixture_free(f);
-}
-
-static void
-read_often(struct fixture *f, const char *key, uint64_t seed, uint64_t size)
-{
-	struct store_found found;
-	struct blob *blob;
-	uint64_t got;
-
-	arena_reset(&f->arena);
-	assert_int_equal(
-	    store_find(f->view, bytes_str(key), &f->arena, &found), 0);
-	for (unsigned i = 0; i < 12; i++)
-		store_touch(f->view, &found.records[0]);
-	assert_int_equal(store_open_blob(f->view, &found.records[0], &blob), 0);
-	assert_int_equal(read_blob(f, f->view, blob, seed, 0, size, &got), 0);
-	assert_int_equal(got, size);
-	blob_unref(&blob);
-}
-
-/* What turns hot again is raw again, where there is room for it. */
-static void
-test_hot_again(void **state)
-{
-	struct fixture *f = resting(64 * MIB);
-	uint64_t size = 5 * MIB + 4711;
-	struct store_stats stats;
-	int i;
-
-	(void)state;
-	put(f, "text", "", 1 | TEXT, size, true);
-	put(f, "rests", "", 2 | TEXT, size, true);
-	put(f, "huge", "", 3 | TEXT, 40 * MIB, true);
-	store_flush(f->store);
-	wait_pressed(f, "text");
-	wait_pressed(f, "rests");
-	wait_pressed(f, "huge");
-	read_often(f, "text", 1 | TEXT, size);
-	read_often(f, "huge", 3 | TEXT, 40 * MIB);
-	for (i = 0; i < 20000 && !lies_as(f, "text", "raw"); i++)
-		poll(NULL, 0, 1);
-	assert_true(lies_as(f, "text", "raw"));
-	store_flush(f->store);
-	for (unsigned round = 0; round < 2; round++) {
-		check_ranges(f, "text", 1 | TEXT, size);
-		assert_true(lies_as(f, "rests", "zstd frames"));
-		store_stats(f->store, &stats);
-		assert_true(stats.disk_used >= du(f->path));
-		assert_int_equal(stats.damaged, 0);
-		fixture_reopen(f);
-	}
-	/* And cool again, it is pressed again. */
-	fixture_shut(f);
-	forget_uses(f);
-	fixture_open(f);
-	wait_pressed(f, "text");
-	check_ranges(f, "text", 1 | TEXT, size);
-	fixture_free(f);
-}
-
-/* Where something would have to go for it, it stays. */
-static void
-test_hot_without_room(void **state)
-{
-	struct fixture *f = resting(48 * MIB);
-
-	(void)state;
-	put(f, "huge", "", 3 | TEXT, 40 * MIB, true);
-	store_flush(f->store);
-	wait_pressed(f, "huge");
-	put(f, "noise", "", 4, 16 * MIB, true);
-	store_flush(f->store);
-	read_often(f, "huge", 3 | TEXT, 40 * MIB);
-	poll(NULL, 0, 500);
-	assert_true(lies_as(f, "huge", "zstd frames"));
-	assert_int_equal(get(f, "noise", "", 4, 16 * MIB), 0);
 	fixture_free(f);
 }
 
@@ -818,9 +625,6 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_gains),
-	    cmocka_unit_test(test_not_yet),
-	    cmocka_unit_test(test_hot_again),
-	    cmocka_unit_test(test_hot_without_room),
 	    cmocka_unit_test(test_reader_goes_on),
 	    cmocka_unit_test(test_crowd),
 	    cmocka_unit_test(test_memory),

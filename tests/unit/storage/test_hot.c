@@ -1,0 +1,164 @@
+/*
+ * The presser and what is asked for often: it stays raw, and turns raw again,
+ * but not where something would have to go for it.
+ */
+#include "larder/clock.h"
+#include "rests.h"
+
+/* What is young, or asked for often, stays as it is. */
+static void
+test_not_yet(void **state)
+{
+	struct fixture *f = fixture_new(128 * MIB, 0);
+	struct store_found found;
+
+	(void)state;
+	put(f, "young", "", 1 | TEXT, 2 * MIB, true);
+	store_flush(f->store);
+	poll(NULL, 0, 300);
+	assert_true(lies_as(f, "young", "raw"));
+	f->options.rest = 1;
+	fixture_reopen(f);
+	put(f, "hot", "", 2 | TEXT, 2 * MIB, true);
+	store_find(f->view, BYTES("hot"), &f->arena, &found);
+	for (unsigned i = 0; i < 10; i++)
+		store_touch(f->view, &found.records[0]);
+	wait_pressed(f, "young");
+	poll(NULL, 0, 2500);
+	assert_true(lies_as(f, "hot", "raw"));
+	/* How often it was asked for is known after a restart as well. */
+	fixture_reopen(f);
+	poll(NULL, 0, 1500);
+	assert_true(lies_as(f, "hot", "raw"));
+	/* But not for ever. */
+	for (unsigned i = 0; i < 100000; i++) {
+		found.records[0].key = i % 2 ? BYTES("a") : BYTES("b");
+		store_touch(f->view, &found.records[0]);
+	}
+	wait_pressed(f, "hot");
+	fixture_free(f);
+}
+
+static void
+read_often(struct fixture *f, const char *key, uint64_t seed, uint64_t size)
+{
+	struct store_found found;
+	struct blob *blob;
+	uint64_t got;
+
+	arena_reset(&f->arena);
+	assert_int_equal(
+	    store_find(f->view, bytes_str(key), &f->arena, &found), 0);
+	for (unsigned i = 0; i < 12; i++)
+		store_touch(f->view, &found.records[0]);
+	assert_int_equal(store_open_blob(f->view, &found.records[0], &blob), 0);
+	assert_int_equal(read_blob(f, f->view, blob, seed, 0, size, &got), 0);
+	assert_int_equal(got, size);
+	blob_unref(&blob);
+}
+
+/* What turns hot again is raw again, where there is room for it. */
+static void
+test_hot_again(void **state)
+{
+	struct fixture *f = resting(64 * MIB);
+	uint64_t size = 5 * MIB + 4711;
+	struct store_stats stats;
+	int i;
+
+	(void)state;
+	put(f, "text", "", 1 | TEXT, size, true);
+	put(f, "rests", "", 2 | TEXT, size, true);
+	put(f, "huge", "", 3 | TEXT, 40 * MIB, true);
+	store_flush(f->store);
+	wait_pressed(f, "text");
+	wait_pressed(f, "rests");
+	wait_pressed(f, "huge");
+	read_often(f, "text", 1 | TEXT, size);
+	read_often(f, "huge", 3 | TEXT, 40 * MIB);
+	for (i = 0; i < 20000 && !lies_as(f, "text", "raw"); i++)
+		poll(NULL, 0, 1);
+	assert_true(lies_as(f, "text", "raw"));
+	store_flush(f->store);
+	for (unsigned round = 0; round < 2; round++) {
+		check_ranges(f, "text", 1 | TEXT, size);
+		assert_true(lies_as(f, "rests", "zstd frames"));
+		store_stats(f->store, &stats);
+		assert_true(stats.disk_used >= du(f->path));
+		assert_int_equal(stats.damaged, 0);
+		fixture_reopen(f);
+	}
+	/* And cool again, it is pressed again. */
+	fixture_shut(f);
+	forget_uses(f);
+	fixture_open(f);
+	wait_pressed(f, "text");
+	check_ranges(f, "text", 1 | TEXT, size);
+	fixture_free(f);
+}
+
+/* Where something would have to go for it, it stays. */
+static void
+test_hot_without_room(void **state)
+{
+	struct fixture *f = resting(48 * MIB);
+
+	(void)state;
+	put(f, "huge", "", 3 | TEXT, 40 * MIB, true);
+	store_flush(f->store);
+	wait_pressed(f, "huge");
+	put(f, "noise", "", 4, 16 * MIB, true);
+	store_flush(f->store);
+	read_often(f, "huge", 3 | TEXT, 40 * MIB);
+	poll(NULL, 0, 500);
+	assert_true(lies_as(f, "huge", "zstd frames"));
+	assert_int_equal(get(f, "noise", "", 4, 16 * MIB), 0);
+	fixture_free(f);
+}
+
+/* A store that is full presses what a roomy one would not; that has made room
+ * is no reason to undo it. */
+static void
+test_hot_in_a_full_store(void **state)
+{
+	struct fixture *f = fixture_new(256 * MIB, 0);
+	uint64_t size = 4 * MIB, before = 0;
+	struct store_found found;
+	unsigned changes = 0;
+
+	(void)state;
+	f->options.rest = 1;
+	fixture_reopen(f);
+	put(f, "text", "", 5 | TEXT, size, true);
+	store_flush(f->store);
+	store_find(f->view, BYTES("text"), &f->arena, &found);
+	for (unsigned i = 0; i < 10; i++)
+		store_touch(f->view, &found.records[0]);
+	f->store->evicted_at = clock_mono_ms();
+	wait_pressed(f, "text");
+	for (unsigned i = 0; i < 30; i++) {
+		arena_reset(&f->arena);
+		store_view_turn(f->view);
+		assert_int_equal(
+		    store_find(f->view, BYTES("text"), &f->arena, &found), 0);
+		changes += before && found.records[0].disk_size != before;
+		before = found.records[0].disk_size;
+		assert_int_equal(get(f, "text", "", 5 | TEXT, size), 0);
+		poll(NULL, 0, 100);
+	}
+	assert_int_equal(changes, 0);
+	fixture_free(f);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_not_yet),
+	    cmocka_unit_test(test_hot_again),
+	    cmocka_unit_test(test_hot_without_room),
+	    cmocka_unit_test(test_hot_in_a_full_store),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
