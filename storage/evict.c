@@ -133,7 +133,8 @@ evict_blobs(struct eviction *e, enum policy_queue queue, struct members *m)
 	struct writer *w = &store->writer;
 	struct commit_extra x = {0};
 	struct blobs b = {.limit = commit_limit(store)};
-	uint64_t lack = budget_lack(&store->budget, e->need);
+	uint64_t lack =
+	    budget_lack(&store->budget, e->need + (e->stalled ? BLOB_STEP : 0));
 	int err = 0;
 
 	list_init(&b.batch);

@@ -82,12 +82,17 @@ void
 writer_stall(struct store *store, struct blob *blob)
 {
 	struct writer *w = &store->writer;
+	bool ended;
 
 	pthread_mutex_lock(&w->lock);
-	list_append(&w->stalled, &blob->stall);
+	ended = w->ended;
+	if (!ended)
+		list_append(&w->stalled, &blob->stall);
 	w->not_before = 0;
 	pthread_cond_signal(&w->wake);
 	pthread_mutex_unlock(&w->lock);
+	if (ended)
+		blob_resume(blob, true);
 }
 
 /* Commits that may fail before who waits for them is told. */

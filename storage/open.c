@@ -365,8 +365,10 @@ release(struct store *store)
 	press_stop(store);
 	salvage_stop(store);
 	pool_stop(&store->readers);
-	pool_stop(&store->spillers);
+	/* It gives jobs to the spillers until its end; they to nobody then. */
 	writer_stop(store);
+	pool_stop(&store->spillers);
+	writer_release(store);
 	salvage_release(store);
 	memory_release(store);
 	files_release(&store->files);

@@ -350,10 +350,11 @@ all_done(const struct writer *w)
 static void
 look_through(struct store *store)
 {
-	if (catalog_check(store->catalog, &store->writer.closing) ==
-	    LARDER_DAMAGED)
+	int err = catalog_check(store->catalog, &store->writer.closing);
+
+	if (err == LARDER_DAMAGED)
 		catalog_condemn(store->catalog);
-	store->is_unseen = false;
+	store->is_unseen = err == LARDER_NOMEM;
 }
 
 static void *
@@ -491,6 +492,17 @@ writer_stop(struct store *store)
 		pthread_join(w->thread, NULL);
 		w->running = false;
 	}
+	pthread_mutex_lock(&w->lock);
+	w->ended = true;
+	pthread_mutex_unlock(&w->lock);
+	(void)writer_resume(store, UINT_MAX, true);
+}
+
+void
+writer_release(struct store *store)
+{
+	struct writer *w = &store->writer;
+
 	pack_release(store);
 	catalog_reader_close(&w->reader);
 	frame_release(&w->coder);

@@ -68,7 +68,7 @@ struct writer {
 	uint64_t failed;     /* commits that were not made */
 	int error;	     /* the last of these */
 	unsigned gc_wanted;
-	bool hurry, ending;
+	bool hurry, ending, ended;
 	_Atomic bool closing; /* the store is; the writer goes on */
 	bool stating;	      /* values of `states` are being committed */
 	uint64_t
@@ -105,8 +105,9 @@ int writer_init(struct store *store);
 /* What writer_init() did is undone. */
 void writer_reset(struct store *store);
 int writer_start(struct store *store);
-/* Writes all there is and ends. */
+/* Writes all there is and ends; who needs room from then on has none. */
 void writer_stop(struct store *store);
+void writer_release(struct store *store);
 
 /* memory.c's: a changed entry, under its shard's lock. */
 void writer_queue(struct store *store, struct entry *entry, struct list *batch);

@@ -4,7 +4,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include "disk.h"
@@ -366,95 +365,6 @@ test_faults(void **state)
 	fixture_free(f);
 }
 
-/* The writer stands still when it is to make room. */
-static _Atomic bool stands;
-
-static int
-on_eviction(enum disk_op op)
-{
-	char name[16] = "";
-
-	if (op != DISK_RENAME && op != DISK_UNLINK)
-		return 0;
-	prctl(PR_GET_NAME, name, 0, 0, 0);
-	while (stands && strcmp(name, "writer") == 0)
-		poll(NULL, 0, 1);
-	return 0;
-}
-
-/* Waits for room as a producer does, but not for room on disk. */
-static bool
-append_or_pass(struct blob *blob, const char *p, size_t n)
-{
-	bool passed = false;
-
-	for (int i = 0; n && i < 20000; i++) {
-		size_t took = blob_append(blob, p, n);
-
-		p += took;
-		n -= took;
-		if (took)
-			i = 0;
-		else if (blob_is_stalled(blob))
-			passed |= blob_pass(blob);
-		else
-			poll(NULL, 0, 1);
-	}
-	assert_int_equal(n, 0);
-	return passed;
-}
-
-static void
-test_stalled(void **state)
-{
-	struct fixture *f = fixture_new(64 * MIB, MIB);
-	const size_t n = 48 * MIB;
-	struct store_stats stats;
-	pthread_t thread;
-	char *body = malloc(n), key[32];
-	struct blob *blob;
-	struct follower w;
-
-	(void)state;
-	fill(body, n, 42, 0);
-	for (unsigned i = 0; i < 80; i++) {
-		snprintf(key, sizeof(key), "k%u", i);
-		put(f, key, "", i, MIB, true);
-	}
-	assert_int_equal(store_flush(f->store), 0);
-	stands = true;
-	disk_fault(on_eviction);
-	blob = create(f, "big", "", "h", n);
-	w = (struct follower){f, blob, 42, 0, 0, false, 1};
-	pthread_create(&thread, NULL, follow, &w);
-	while (!w.there)
-		poll(NULL, 0, 1);
-	assert_true(append_or_pass(blob, body, n));
-	assert_false(blob_is_stalled(blob));
-	assert_false(blob_pass(blob));
-	assert_true(blob_is_window(blob));
-	assert_int_equal(blob_commit(blob), 0);
-	pthread_join(thread, NULL);
-	assert_int_equal(w.err, 0);
-	assert_int_equal(w.got, n);
-	stands = false;
-	blob_unref(&blob);
-	assert_int_equal(store_flush(f->store), 0);
-	disk_fault(NULL);
-	store_stats(f->store, &stats);
-	assert_int_equal(stats.no_room, 1);
-	assert_int_equal(get(f, "big", "", 42, n), LARDER_ABSENT);
-	/* Where nobody waits for it, it waits for room. */
-	blob = create(f, "big", "", "h", n);
-	assert_false(blob_pass(blob));
-	append_all(blob, body, n);
-	assert_int_equal(blob_commit(blob), 0);
-	blob_unref(&blob);
-	assert_int_equal(get(f, "big", "", 42, n), 0);
-	free(body);
-	fixture_free(f);
-}
-
 static void
 test_small_faults(void **state)
 {
@@ -698,7 +608,6 @@ main(void)
 	    cmocka_unit_test(test_followers),
 	    cmocka_unit_test(test_crowd),
 	    cmocka_unit_test(test_faults),
-	    cmocka_unit_test(test_stalled),
 	    cmocka_unit_test(test_small_faults),
 	    cmocka_unit_test(test_ranges),
 	    cmocka_unit_test(test_commit_as),
