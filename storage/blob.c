@@ -255,10 +255,10 @@ store_create(struct store *store, const struct store_new *n, struct blob **out)
 	if (!b->window)
 		err = describe(b, n);
 	b->head = chunk_copy(n->head);
-	if (small) {
+	if (small)
 		b->flat = chunk_new(n->body_size);
-		blob_charge(b, n->body_size);
-	}
+	blob_charge(b, sizeof(*b) + (b->object ? b->object->cost : 0) +
+			   n->head.n + (small ? n->body_size : 0));
 	if (err || !b->head || (small && !b->flat)) {
 		blob_unref(&b);
 		return LARDER_NOMEM;

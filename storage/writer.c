@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -38,6 +39,10 @@
 /* After the start others have the processor. */
 #define SETTLE_MS    300
 #define FAILED_MS    500
+/* So much that was pending leaves holes in the heap that are worth giving back,
+ * once it has been over for a while. */
+#define BURST	     (8u * 1024 * 1024)
+#define BURST_MS     2000
 
 /* ---- a round ------------------------------------------------------------- */
 
@@ -336,6 +341,27 @@ keep_uses(struct store *store, bool ends)
 	(void)used_save(&store->used, now, ends);
 }
 
+/* What was allocated while much was pending lies between what stays, in the
+ * tier; free() gives back only what is at the heap's end. */
+static void
+give_memory_back(struct store *store)
+{
+	struct writer *w = &store->writer;
+	uint64_t pending = store->pending;
+	int64_t now = clock_mono_ms();
+
+	if (pending >= w->burst / 4) {
+		if (pending > w->burst)
+			w->burst = pending;
+		w->burst_at = now;
+	} else if (w->burst < BURST) {
+		w->burst = pending;
+	} else if (now - w->burst_at >= BURST_MS) {
+		w->burst = pending;
+		(void)malloc_trim(0);
+	}
+}
+
 static bool
 all_done(const struct writer *w)
 {
@@ -380,6 +406,9 @@ run(void *arg)
 		/* A daemon that evicts ahead need not be asked to. */
 		if (wait) {
 			wait_ms(w, wait);
+			pthread_mutex_unlock(&w->lock);
+			give_memory_back(store);
+			pthread_mutex_lock(&w->lock);
 			if (until_due(store) &&
 			    !catalog_damaged(store->catalog) &&
 			    budget_usable(&store->budget) >= keep_free(store) &&
@@ -392,6 +421,7 @@ run(void *arg)
 		pthread_mutex_unlock(&w->lock);
 		if (store->is_unseen)
 			look_through(store);
+		give_memory_back(store);
 		round_once(store, gc);
 		keep_uses(store, false);
 		pthread_mutex_lock(&w->lock);

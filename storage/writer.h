@@ -93,8 +93,10 @@ struct writer {
 	uint64_t scan[POLICY_QUEUES];	/* where in them eviction goes on */
 	uint64_t sparse[WRITER_SPARSE]; /* packs that are half empty */
 	unsigned sparse_count;
-	int64_t complained;	  /* when, monotonic ms */
-	int64_t commit_ms;	  /* what the last group took */
+	int64_t complained; /* when, monotonic ms */
+	uint64_t burst;	    /* most that was pending, since memory was */
+	int64_t burst_at;   /* given back; and when it last was much of it */
+	int64_t commit_ms;  /* what the last group took */
 	struct list states_taken; /* of `states`, in the commit now */
 };
 

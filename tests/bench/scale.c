@@ -21,7 +21,8 @@
  *            every sync waited for; and of CPU, in all threads
  *   memory   MiB of the process that inserts, without the catalog's pages: all
  *            resident (the tier's 16 MiB and what waits to be written are part
- *            of it), and of these private and dirty
+ *            of it), of these private and dirty; and resident after some
+ *            seconds of rest
  *   disk     bytes that du finds, a byte of body
  *   start    ms from exec after the kill to the first hit
  */
@@ -41,11 +42,13 @@
 #define MIB   (1024u * 1024)
 #define TIER  (16u * MIB)
 #define ARENA (256u * 1024)
+#define REST  4 /* s */
 
 /* What one step measured, from the process that inserted to its parent. */
 struct report {
 	double find_ns, insert_us, insert_cpu;
-	double rss, dirty;
+	double rss, dirty; /* while it inserts */
+	double rest;	   /* resident, some seconds after */
 	uint64_t stalls;
 };
 
@@ -225,11 +228,12 @@ fill(const char *path, uint64_t from, uint64_t to, uint64_t all, int out)
 	struct store_view *view;
 	struct report report = {.stalls = 0};
 	int64_t before = clock_mono_ms();
-	double cpu = cpu_us();
+	double cpu = cpu_us(), rest_dirty;
 	int err;
 
 	for (uint64_t i = from; i < to; i++)
 		insert(store, i, &report.stalls);
+	memory_of(&report.rss, &report.dirty);
 	if ((err = store_flush(store)) != 0)
 		die("flush", err);
 	report.insert_cpu = (cpu_us() - cpu) / (double)(to - from);
@@ -238,7 +242,8 @@ fill(const char *path, uint64_t from, uint64_t to, uint64_t all, int out)
 	if ((err = store_view_open(store, &view)) != 0)
 		die("view", err);
 	report.find_ns = find_cost(view, to);
-	memory_of(&report.rss, &report.dirty);
+	sleep(REST);
+	memory_of(&report.rest, &rest_dirty);
 	if (write(out, &report, sizeof(report)) != sizeof(report))
 		die("pipe", 0);
 	for (uint64_t i = to;; i++)
@@ -409,23 +414,23 @@ step(const char *path, uint64_t from, uint64_t to, uint64_t all)
 	finish(pid, "gc");
 	close(in);
 	catalog_of(path, &gc_size, &gc_used, &n);
-	printf("%10llu %8.1f %8.1f %8.1f %8.0f %8.1f %7.1f %8.1f %8.1f %7.3f "
-	       "%7.0f\n",
+	printf("%10llu %8.1f %8.1f %8.1f %8.0f %8.1f %7.1f %8.1f %8.1f %8.1f "
+	       "%7.3f %7.0f\n",
 	    (unsigned long long)to, (double)size / n, (double)used / n,
 	    (double)gc_size / n, r.find_ns, r.insert_us, r.insert_cpu,
-	    r.rss / 1024, r.dirty / 1024, (double)du_sum / (n * BODY),
-	    start_ms);
+	    r.rss / 1024, r.dirty / 1024, r.rest / 1024,
+	    (double)du_sum / (n * BODY), start_ms);
 	fflush(stdout);
 }
 
 static void
 print_heads(void)
 {
-	printf("%10s %26s %8s %16s %17s %7s %7s\n", "", "catalog, bytes/object",
+	printf("%10s %26s %8s %16s %26s %7s %7s\n", "", "catalog, bytes/object",
 	    "find", "insert, us", "memory, MiB", "disk", "start");
-	printf("%10s %8s %8s %8s %8s %8s %7s %8s %8s %7s %7s\n", "objects",
+	printf("%10s %8s %8s %8s %8s %8s %7s %8s %8s %8s %7s %7s\n", "objects",
 	    "in file", "used", "gc'ed", "ns", "durable", "cpu", "rss", "dirty",
-	    "a byte", "ms");
+	    "at rest", "a byte", "ms");
 }
 
 int
