@@ -5,7 +5,7 @@
  */
 #include "http/date.h"
 
-#include <stdio.h>
+#include <string.h>
 
 #include "http/chars.h"
 
@@ -192,22 +192,48 @@ http_date_parse(struct bytes text, int64_t now)
 	return seconds_of(&c);
 }
 
+static char *
+put_text(char *to, const char *text, size_t n)
+{
+	memcpy(to, text, n);
+	return to + n;
+}
+
+static char *
+put_digits(char *to, int value, size_t n)
+{
+	for (size_t i = n; i-- > 0; value /= 10)
+		to[i] = (char)('0' + value % 10);
+	return to + n;
+}
+
+/* Several a response, so without printf(), which takes ten times as long. */
 size_t
 http_date_format(int64_t t, char out[HTTP_DATE_SIZE])
 {
 	const int64_t first = INT64_C(-62167219200); /* of year 0 */
 	const int64_t last = INT64_C(253402300799);  /* of year 9999 */
 	struct civil c;
+	char *to = out;
 	int64_t day;
 
 	t = t < first ? first : t > last ? last : t;
 	civil_of(t, &c);
 	day =
 	    days_of(c.year, c.month, c.day) % 7 + 4; /* 1970 began a Thursday */
-	snprintf(out, HTTP_DATE_SIZE, "%.3s, %02u %.3s %04u %02u:%02u:%02u GMT",
-	    days[(day + 7) % 7], (unsigned)c.day % 100,
-	    months + (c.month - 1) * 3, (unsigned)c.year % 10000,
-	    (unsigned)c.hour % 100, (unsigned)c.minute % 100,
-	    (unsigned)c.second % 100);
-	return HTTP_DATE_SIZE - 1;
+	to = put_text(to, days[(day + 7) % 7], 3);
+	to = put_text(to, ", ", 2);
+	to = put_digits(to, c.day, 2);
+	*to++ = ' ';
+	to = put_text(to, months + (c.month - 1) * 3, 3);
+	*to++ = ' ';
+	to = put_digits(to, c.year, 4);
+	*to++ = ' ';
+	to = put_digits(to, c.hour, 2);
+	*to++ = ':';
+	to = put_digits(to, c.minute, 2);
+	*to++ = ':';
+	to = put_digits(to, c.second, 2);
+	to = put_text(to, " GMT", sizeof(" GMT"));
+	return (size_t)(to - out) - 1;
 }
