@@ -72,6 +72,8 @@ struct blob {
 	bool sealed;   /* its file is durable: place says where */
 	bool lost;     /* it was found, but could not be written */
 	bool kept;     /* the catalog names its file */
+	/* It came out of a pack, and was pressed there; until that is told. */
+	_Atomic bool decoded;
 	/* What it is, or will be, stored as: for its key and id; constant once
 	 * it is committed. Its own, for the one that is found owns the blob. */
 	struct object *object;

@@ -130,6 +130,7 @@ placed(struct store *store, struct object *o, const struct place *places,
 	o->info.head = places[0];
 	o->info.body = places[1];
 	o->move = 0;
+	o->unpress = false;
 	o->told = false;
 	chunk_unref(&o->head);
 	pressed_unref(&o->pressed);
@@ -158,6 +159,7 @@ inherit(struct object *o, const struct image *from, const struct place *places)
 		if (!o->head)
 			o->info.head = places[2 * i];
 		o->move = 0;
+		o->unpress = false;
 	}
 }
 

@@ -47,6 +47,7 @@ object_copy(const struct object *o)
 	if (!copy)
 		return NULL;
 	copy->move = o->move;
+	copy->unpress = o->unpress;
 	copy->told = o->told;
 	copy->blob = o->blob ? blob_ref(o->blob) : NULL;
 	copy->head = o->head ? chunk_ref(o->head) : NULL;

@@ -149,6 +149,7 @@ install(struct blob *b, struct loaded *l)
 		l->head = NULL;
 	}
 	if (l->flat) {
+		b->decoded = b->place.encoding != ENCODING_RAW;
 		b->flat = l->flat;
 		b->flat_from = l->flat->size - b->size;
 		l->flat = NULL;

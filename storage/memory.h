@@ -33,6 +33,7 @@ struct object {
 	struct pressed *pressed;
 	/* Its payload is to be copied out of this container, or 0. */
 	uint64_t move;
+	bool unpress; /* it moves to be laid out raw, and could stay */
 	/* Its places are what a record told rescue.c, until they are
 	 * committed: a commit of what was told before knows no better. */
 	bool told;

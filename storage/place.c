@@ -104,8 +104,36 @@ read_old(struct commit *c, const struct object *o, const struct place *place,
 			 &w->coder, bytes_of(w->raw, place->stored), old);
 }
 
-/* One of them out of its old place. A body goes as it is, and so does what is
- * pressed before it, unless that says something else now. */
+/* How a body lies is decided anew where it moves: what is asked for all the
+ * time is laid out raw, and pressed as soon as it moves for another reason.
+ * Into the room for a pressed one, which holds a raw one, too. */
+static int
+lay_out(struct commit *c, const struct object *o, const struct record *old,
+    struct record *r)
+{
+	struct writer *w = &c->store->writer;
+	enum encoding encoding = old->plain.info.body.encoding;
+	int err;
+
+	r->plain.info.body.encoding = encoding;
+	if (encoding == ENCODING_RAW && o->move) {
+		r->dictionary = DICTIONARY_NEWEST;
+		record_press_body(&w->coder, r, old->payload, w->pressed);
+		if (r->plain.info.body.encoding == ENCODING_RAW)
+			r->dictionary = old->dictionary;
+		return 0;
+	}
+	if (encoding == ENCODING_RAW || !o->unpress)
+		return 0;
+	err = record_body(&w->coder, old, w->pressed);
+	r->payload = bytes_of(w->pressed, o->info.body_size);
+	r->plain.info.body.encoding = ENCODING_RAW;
+	r->folded = false;
+	return err;
+}
+
+/* One of them out of its old place. What is pressed before a body goes as it
+ * is, unless that says something else now. */
 static int
 carry(struct commit *c, struct object *o, struct place *head,
     struct place *body, struct place *place)
@@ -120,15 +148,18 @@ carry(struct commit *c, struct object *o, struct place *head,
 		err = LARDER_DAMAGED;
 	if (err)
 		return err;
-	if (has_body)
-		self.encoding = old.plain.info.body.encoding;
 	r = record_of(o, has_body ? head : &self, has_body ? &self : body);
 	r.dictionary = old.dictionary;
-	r.folded = old.folded;
-	r.payload = old.payload;
 	if (has_head)
 		r.plain.head = old.plain.head;
-	err = append(c, POLICY_MAIN, &r, &old, &self);
+	r.payload = old.payload;
+	r.folded = old.folded;
+	if (has_body) {
+		err = lay_out(c, o, &old, &r);
+		self.encoding = r.plain.info.body.encoding;
+	}
+	if (!err)
+		err = append(c, POLICY_MAIN, &r, &old, &self);
 	if (err)
 		return err;
 	c->rewritten += o->move ? object_place_size(&self) : 0;

@@ -97,6 +97,9 @@ blob_reader_close(struct blob_reader *r)
 	}
 	let_go(&r->held);
 	let_go(&r->head);
+	if (atomic_load_explicit(&b->decoded, memory_order_relaxed) &&
+	    atomic_exchange(&b->decoded, false))
+		resting_decoded(b->store, b->hash, b->object);
 	blob_unref(&r->blob);
 }
 

@@ -49,10 +49,10 @@ marked(const struct resting *s, uint64_t id)
 /* Is the store at its budget, so that something goes for what comes? Where much
  * has just gone there is room for a while, and it is full all the same. */
 static bool
-is_full(const struct resting *s)
+is_full(const struct store *store)
 {
-	const struct budget *b = &s->store->budget;
-	int64_t evicted = s->store->evicted_at;
+	const struct budget *b = &store->budget;
+	int64_t evicted = store->evicted_at;
 
 	return budget_usable(b) < 2 * budget_margin(b) ||
 	       (evicted != 0 && clock_mono_ms() - evicted < FULL_MS);
@@ -63,7 +63,7 @@ static bool
 rests(struct resting *s, struct hash hash, const struct object_info *info)
 {
 	int64_t now = clock_wall_ms() / 1000;
-	bool full = is_full(s);
+	bool full = is_full(s->store);
 	unsigned after = full && s->after > AFTER_FULL ? AFTER_FULL : s->after;
 
 	if (info->body.encoding != ENCODING_RAW) {
@@ -75,17 +75,24 @@ rests(struct resting *s, struct hash hash, const struct object_info *info)
 		   (full ? USES_FULL : USES);
 }
 
-/* Worth its place raw, though somebody decided otherwise; and nothing need go
- * for it. What is pressed as there is no room is not laid out in the room that
- * this has made. */
+/* Nothing need go for it. What is pressed as there is no room is not laid out
+ * in the room that this has made. */
+static bool
+is_roomy(const struct store *store, const struct object_info *info)
+{
+	const struct budget *b = &store->budget;
+
+	return !is_full(store) &&
+	       budget_usable(b) / 2 > budget_margin(b) + info->body.raw / 2;
+}
+
+/* Worth its place raw, though somebody decided otherwise. */
 static bool
 is_hot(struct resting *s, struct hash hash, const struct object_info *info)
 {
-	const struct budget *b = &s->store->budget;
-
-	return info->body.encoding == ENCODING_FRAMES && !is_full(s) &&
+	return info->body.encoding == ENCODING_FRAMES &&
 	       sketch_count(s->store->sketch, hash.lo) >= USES_HOT &&
-	       budget_usable(b) / 2 > budget_margin(b) + info->body.raw / 2;
+	       is_roomy(s->store, info);
 }
 
 typedef bool choose_fn(
@@ -144,6 +151,55 @@ resting_note(struct store *store, struct hash hash, uint64_t id)
 		atomic_store_explicit(slot, id, memory_order_relaxed);
 }
 
+/* ---- small ones ---------------------------------------------------------- */
+
+/* In the sketch, how often it was decoded is counted under this. */
+#define DECODED 0x5bd1e9955bd1e995u
+
+static int
+on_decoded(void *arg, const struct image *old, struct image **out)
+{
+	const struct object *was = arg;
+
+	for (unsigned i = 0; i < old->count; i++) {
+		struct object *o = old->objects[i], *copy;
+
+		if (o->info.id != was->info.id)
+			continue;
+		if (o->info.body.kind != PLACE_PACK || o->move ||
+		    o->info.body.encoding == ENCODING_RAW)
+			return 0;
+		copy = object_copy(o);
+		*out = copy ? image_with(old, NULL, NULL, NULL) : NULL;
+		if (!*out) {
+			object_unref(&copy);
+			return LARDER_NOMEM;
+		}
+		copy->move = o->info.body.container;
+		copy->unpress = true;
+		object_unref(&(*out)->objects[i]);
+		(*out)->objects[i] = copy;
+		return 1;
+	}
+	return 0;
+}
+
+void
+resting_decoded(struct store *store, struct hash hash, const struct object *o)
+{
+	/* Not how often it is asked for: mostly the tier in memory has it. */
+	uint64_t name = hash.lo ^ DECODED;
+
+	if (store->offline || !is_roomy(store, &o->info))
+		return;
+	sketch_add(store->sketch, name);
+	if (sketch_count(store->sketch, name) >= USES_HOT)
+		(void)memory_change(store, hash, o->key, on_decoded,
+		    (void *)(uintptr_t)o, NULL);
+}
+
+/* ---- what is next -------------------------------------------------------- */
+
 static bool
 find_hot(struct resting *s, struct catalog_reader *r, struct press_task *t)
 {
@@ -200,7 +256,7 @@ resting_pause(const struct resting *s)
 	int64_t ms = s->after * 250ll + PAUSE_LEAST;
 
 	ms = ms < WALK_MAX ? ms : WALK_MAX;
-	return is_full(s) && ms > WALK_FULL ? WALK_FULL : ms;
+	return is_full(s->store) && ms > WALK_FULL ? WALK_FULL : ms;
 }
 
 int

@@ -1,6 +1,6 @@
 /*
  * Which large body is to be pressed next, or laid out raw again. The presser's
- * thread alone calls it, but for resting_note().
+ * thread alone calls it, but for what readers tell.
  */
 #ifndef STORAGE_RESTING_H
 #define STORAGE_RESTING_H
@@ -10,6 +10,7 @@
 /* How many bodies wait at most to be looked at again. */
 #define RESTING_HOT 16u
 
+struct object;
 struct press_task;
 struct store;
 
@@ -38,5 +39,10 @@ void resting_mark(struct resting *s, uint64_t id);
 /* A frame of the file of that id was decoded for a reader. Any thread; never
  * blocks. */
 void resting_note(struct store *store, struct hash hash, uint64_t id);
+/* All of a body was that lies in a pack; where that is so again and again it
+ * moves, to be laid out raw. Any thread that holds none of the store's locks.
+ */
+void resting_decoded(
+    struct store *store, struct hash hash, const struct object *object);
 
 #endif

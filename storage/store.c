@@ -262,6 +262,7 @@ on_update(void *arg, const struct image *old, struct image **out)
 	if (!now)
 		return LARDER_NOMEM;
 	now->move = was->move;
+	now->unpress = was->unpress;
 	now->pressed = was->pressed ? pressed_ref(was->pressed) : NULL;
 	now->head = chunk_copy(u->head);
 	err = now->head ? share_body(was, now) : LARDER_NOMEM;

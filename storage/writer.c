@@ -47,12 +47,12 @@
 /* ---- a round ------------------------------------------------------------- */
 
 /* What cannot be written, for there is no room, is not kept in memory for
- * ever: new bodies and those that were to move go, removals stay. */
+ * ever: new bodies and those that had to move go, removals stay. */
 static bool
 is_hopeless(void *arg, const struct object *o)
 {
 	(void)arg;
-	return o->move ||
+	return (o->move && !o->unpress) ||
 	       (o->info.body.kind == PLACE_NONE && !blob_base(o->blob)->large);
 }
 
@@ -62,6 +62,11 @@ on_give_up(void *arg, const struct image *old, struct image **out)
 	struct store *store = arg;
 	unsigned moves = 0;
 
+	for (unsigned i = 0; i < old->count; i++)
+		if (old->objects[i]->unpress) {
+			old->objects[i]->unpress = false;
+			old->objects[i]->move = 0;
+		}
 	*out = image_with(old, NULL, is_hopeless, NULL);
 	if (!*out)
 		return LARDER_NOMEM;

@@ -150,6 +150,104 @@ test_hot_in_a_full_store(void **state)
 	fixture_free(f);
 }
 
+/* So often that it counts as decoded all the time, though counts are halved now
+ * and then. */
+static void
+decode_often(struct fixture *f, const char *key, uint64_t seed, uint64_t size)
+{
+	for (unsigned i = 0; i < 30; i++)
+		assert_int_equal(get(f, key, "", seed, size), 0);
+}
+
+#define SMALL 20000u
+
+static const char *
+numbered(unsigned i)
+{
+	static char key[32];
+
+	snprintf(key, sizeof(key), "k%u", i);
+	return key;
+}
+
+static void
+check_small(struct fixture *f, unsigned from, unsigned to, const char *how)
+{
+	for (unsigned i = from; i < to; i++) {
+		assert_true(lies_as(f, numbered(i), how));
+		assert_int_equal(get(f, numbered(i), "", i | TEXT, SMALL), 0);
+	}
+}
+
+/* Small ones lie in packs, and are laid out raw by moving on. */
+static void
+test_small(void **state)
+{
+	const unsigned hot = 600, all = 700;
+	struct fixture *f = fixture_new(256 * MIB, 0);
+	struct store_removed removed;
+	struct store_stats stats;
+
+	(void)state;
+	for (unsigned i = 0; i < all; i++)
+		put(f, numbered(i), "", i | TEXT, SMALL, true);
+	put(f, "noise", "", 7, SMALL, true);
+	store_flush(f->store);
+	assert_true(lies_as(f, "noise", "raw"));
+	check_small(f, 0, all, "zstd");
+	for (unsigned i = 0; i < hot; i++)
+		decode_often(f, numbered(i), i | TEXT, SMALL);
+	store_flush(f->store);
+	for (unsigned round = 0; round < 2; round++) {
+		check_small(f, 0, hot, "raw");
+		check_small(f, hot, all, "zstd");
+		store_stats(f->store, &stats);
+		assert_int_equal(stats.objects, all + 1);
+		assert_int_equal(stats.damaged, 0);
+		assert_true(stats.disk_used >= du(f->path));
+		fixture_reopen(f);
+	}
+	/* Most of what they lie among goes: the others move on, and are pressed
+	 * again, but for those in the pack that is not full yet. */
+	for (unsigned i = 0; i < hot; i++)
+		if (i % 16)
+			store_remove(f->store, bytes_str(numbered(i)), 0);
+	store_flush(f->store);
+	for (int i = 0; i < 5000 && !lies_as(f, "k0", "zstd"); i++) {
+		store_gc(f->store, &removed);
+		poll(NULL, 0, 1);
+	}
+	check_small(f, 0, 1, "zstd");
+	check_small(f, 16, 17, "zstd");
+	for (unsigned i = 0; i < hot; i += 16)
+		assert_int_equal(get(f, numbered(i), "", i | TEXT, SMALL), 0);
+	fixture_free(f);
+}
+
+/* Not where something would have to go for them, nor where the tier in memory
+ * decodes them once. */
+static void
+test_small_stays(void **state)
+{
+	struct fixture *f = fixture_new(256 * MIB, 0);
+
+	(void)state;
+	put(f, "k", "", 1 | TEXT, 20000, true);
+	store_flush(f->store);
+	f->store->evicted_at = clock_mono_ms();
+	decode_often(f, "k", 1 | TEXT, 20000);
+	store_flush(f->store);
+	assert_true(lies_as(f, "k", "zstd"));
+	fixture_free(f);
+	f = fixture_new(256 * MIB, MIB);
+	put(f, "k", "", 1 | TEXT, 20000, true);
+	fixture_reopen(f);
+	decode_often(f, "k", 1 | TEXT, 20000);
+	store_flush(f->store);
+	assert_true(lies_as(f, "k", "zstd"));
+	fixture_free(f);
+}
+
 int
 main(void)
 {
@@ -158,6 +256,8 @@ main(void)
 	    cmocka_unit_test(test_hot_again),
 	    cmocka_unit_test(test_hot_without_room),
 	    cmocka_unit_test(test_hot_in_a_full_store),
+	    cmocka_unit_test(test_small),
+	    cmocka_unit_test(test_small_stays),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
