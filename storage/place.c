@@ -146,6 +146,9 @@ carry(struct commit *c, struct object *o, struct place *head,
 
 	if (!err && !record_holds(&old, &o->info, has_head, has_body))
 		err = LARDER_DAMAGED;
+	/* It could stay: nobody else is to fail for it. */
+	if (err && err != LARDER_DAMAGED && o->unpress)
+		return 0;
 	if (err)
 		return err;
 	r = record_of(o, has_body ? head : &self, has_body ? &self : body);
@@ -158,11 +161,14 @@ carry(struct commit *c, struct object *o, struct place *head,
 		err = lay_out(c, o, &old, &r);
 		self.encoding = r.plain.info.body.encoding;
 	}
+	if (err == LARDER_NOMEM && o->unpress)
+		return 0;
 	if (!err)
 		err = append(c, POLICY_MAIN, &r, &old, &self);
 	if (err)
 		return err;
-	c->rewritten += o->move ? object_place_size(&self) : 0;
+	if (o->move && !o->unpress)
+		c->rewritten += object_place_size(&self);
 	*place = self;
 	return 0;
 }

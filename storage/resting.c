@@ -193,7 +193,10 @@ resting_decoded(struct store *store, struct hash hash, const struct object *o)
 	if (store->offline || !is_roomy(store, &o->info))
 		return;
 	sketch_add(store->sketch, name);
-	if (sketch_count(store->sketch, name) >= USES_HOT)
+	/* While a lost catalog is made anew its newest head may not be known.
+	 */
+	if (sketch_count(store->sketch, name) >= USES_HOT &&
+	    !salvage_busy(store))
 		(void)memory_change(store, hash, o->key, on_decoded,
 		    (void *)(uintptr_t)o, NULL);
 }

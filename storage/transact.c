@@ -44,7 +44,8 @@ has_id(const struct object_value *v, uint64_t id)
  * went. */
 static int
 only_in(struct commit *c, const struct entry *e, uint64_t id,
-    const struct place *p, const struct object_value *other, int sign)
+    const struct place *p, const struct object_value *other, int sign,
+    bool body)
 {
 	struct touched *t;
 
@@ -55,8 +56,9 @@ only_in(struct commit *c, const struct entry *e, uint64_t id,
 	if (sign < 0 && p->kind == PLACE_PACK) {
 		c->regions = commit_grow(c->regions, c->region_count,
 		    &c->region_room, sizeof(*c->regions));
-		c->regions[c->region_count++] = (struct region){p->container,
-		    p->offset, object_place_size(p), 0, !has_id(other, id)};
+		c->regions[c->region_count++] =
+		    (struct region){p->container, p->offset,
+			object_place_size(p), 0, body || !has_id(other, id)};
 	}
 	return catalog_put_member(
 	    c->store->catalog, p, e->hash, e->key, sign > 0);
@@ -75,9 +77,10 @@ differ(struct commit *c, const struct entry *e, const struct object_value *a,
 		t->objects += (uint64_t)sign;
 		t->body_bytes += (uint64_t)sign * info->body_size;
 		t->stored_bytes += (uint64_t)sign * object_disk_size(info);
-		err = only_in(c, e, info->id, &info->head, b, sign);
+		err = only_in(c, e, info->id, &info->head, b, sign, false);
 		if (!err)
-			err = only_in(c, e, info->id, &info->body, b, sign);
+			err =
+			    only_in(c, e, info->id, &info->body, b, sign, true);
 	}
 	return err;
 }
@@ -139,9 +142,10 @@ by_offset(const void *pa, const void *pb)
 /*
  * Of what is no object any more every byte is to read as zero, so that who
  * looks through the pack does not take it for one: that costs a read where its
- * ends are no blocks' ends. Of what only lies elsewhere now the newest record
- * tells, and what is evicted takes the whole pack with it: there the blocks are
- * enough.
+ * ends are no blocks' ends. So is it with a body that moved on alone, for it
+ * may be purged where it lies then, and be an object here again. Of a head that
+ * is old the newest record tells, and what is evicted takes the whole pack with
+ * it: there the blocks are enough.
  */
 static void
 trim(const struct commit *c, struct region *r)

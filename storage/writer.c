@@ -40,9 +40,11 @@
 #define SETTLE_MS    300
 #define FAILED_MS    500
 /* So much that was pending leaves holes in the heap that are worth giving back,
- * once it has been over for a while. */
+ * once it has been over for a while. Not often: who allocates meanwhile waits
+ * for some milliseconds. */
 #define BURST	     (8u * 1024 * 1024)
 #define BURST_MS     2000
+#define GIVE_MS	     600000
 
 /* ---- a round ------------------------------------------------------------- */
 
@@ -361,8 +363,9 @@ give_memory_back(struct store *store)
 		w->burst_at = now;
 	} else if (w->burst < BURST) {
 		w->burst = pending;
-	} else if (now - w->burst_at >= BURST_MS) {
+	} else if (now - w->burst_at >= BURST_MS && now >= w->gives_at) {
 		w->burst = pending;
+		w->gives_at = now + GIVE_MS;
 		(void)malloc_trim(0);
 	}
 }

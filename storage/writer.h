@@ -96,6 +96,7 @@ struct writer {
 	int64_t complained; /* when, monotonic ms */
 	uint64_t burst;	    /* most that was pending, since memory was */
 	int64_t burst_at;   /* given back; and when it last was much of it */
+	int64_t gives_at;   /* not again before, monotonic ms */
 	int64_t commit_ms;  /* what the last group took */
 	struct list states_taken; /* of `states`, in the commit now */
 };

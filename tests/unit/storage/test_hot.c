@@ -2,6 +2,10 @@
  * The presser and what is asked for often: it stays raw, and turns raw again,
  * but not where something would have to go for it.
  */
+#include <errno.h>
+#include <sys/prctl.h>
+
+#include "disk.h"
 #include "larder/clock.h"
 #include "rests.h"
 
@@ -248,6 +252,132 @@ test_small_stays(void **state)
 	fixture_free(f);
 }
 
+/* The store is shut. */
+static void
+lose_catalog(struct fixture *f)
+{
+	char path[512];
+
+	snprintf(path, sizeof(path), "%s/catalog.mdb", f->path);
+	assert_int_equal(unlink(path), 0);
+}
+
+static void
+wait_rebuilt(struct fixture *f)
+{
+	char path[512];
+
+	snprintf(path, sizeof(path), "%s/catalog.rebuild", f->path);
+	for (unsigned i = 0; i < 20000 && access(path, F_OK) == 0; i++)
+		poll(NULL, 0, 1);
+	store_flush(f->store);
+}
+
+/* What moved on and was purged then is not found where it lay before. */
+static void
+test_purged(void **state)
+{
+	struct fixture *f = fixture_new(256 * MIB, 0);
+
+	(void)state;
+	for (unsigned i = 0; i < 50; i++)
+		put(f, numbered(i), "", i | TEXT, 3001, true);
+	store_flush(f->store);
+	decode_often(f, "k7", 7 | TEXT, 3001);
+	store_flush(f->store);
+	assert_true(lies_as(f, "k7", "raw"));
+	assert_int_equal(store_remove(f->store, BYTES("k7"), 0), 0);
+	fixture_shut(f);
+	lose_catalog(f);
+	fixture_open(f);
+	wait_rebuilt(f);
+	for (unsigned i = 0; i < 50; i++)
+		assert_int_equal(get(f, numbered(i), "", i | TEXT, 3001),
+		    i == 7 ? LARDER_ABSENT : 0);
+	fixture_free(f);
+}
+
+static pthread_t writer;
+
+static int
+on_writers_read(enum disk_op op)
+{
+	return op == DISK_READ && pthread_equal(pthread_self(), writer) ? EIO
+									: 0;
+}
+
+/* Nobody else fails for what could stay where it is. */
+static void
+test_unreadable(void **state)
+{
+	struct fixture *f = fixture_new(256 * MIB, 0);
+
+	(void)state;
+	put(f, "k", "", 1 | TEXT, SMALL, true);
+	store_flush(f->store);
+	writer = f->store->writer.thread;
+	disk_fault(on_writers_read);
+	decode_often(f, "k", 1 | TEXT, SMALL);
+	put(f, "new", "", 3 | TEXT, SMALL, true);
+	assert_int_equal(store_flush(f->store), 0);
+	disk_fault(NULL);
+	assert_true(lies_as(f, "k", "zstd"));
+	assert_int_equal(get(f, "k", "", 1 | TEXT, SMALL), 0);
+	assert_int_equal(get(f, "new", "", 3 | TEXT, SMALL), 0);
+	fixture_free(f);
+}
+
+static _Atomic unsigned reads;
+static _Atomic bool reads_on;
+
+static int
+on_salvage(enum disk_op op)
+{
+	char name[16] = "";
+
+	prctl(PR_GET_NAME, name, 0, 0, 0);
+	if (op == DISK_READ && strstr(name, "salvage") && ++reads == 4)
+		while (!reads_on)
+			poll(NULL, 0, 1);
+	return 0;
+}
+
+/* While a lost catalog is made anew nothing moves: a newer head may come. */
+static void
+test_rebuilding(void **state)
+{
+	struct fixture *f = fixture_new(256 * MIB, 0);
+	struct store_found found;
+
+	(void)state;
+	put(f, "k", "", 1 | TEXT, SMALL, true);
+	put(f, "l", "", 2 | TEXT, SMALL, true);
+	store_flush(f->store);
+	assert_int_equal(store_update(f->view, BYTES("k"), id_of(f, "k"),
+			     BYTES("new meta"), BYTES("new head"), 77),
+	    0);
+	fixture_shut(f);
+	lose_catalog(f);
+	reads = 0;
+	reads_on = false;
+	disk_fault(on_salvage);
+	fixture_open(f);
+	for (unsigned i = 0; i < 5000 && !id_of(f, "k"); i++)
+		poll(NULL, 0, 1);
+	for (unsigned i = 0; i < 30; i++) {
+		assert_int_equal(get(f, "k", "", 1 | TEXT, SMALL), 0);
+		store_flush(f->store);
+	}
+	reads_on = true;
+	wait_rebuilt(f);
+	disk_fault(NULL);
+	store_flush(f->store);
+	arena_reset(&f->arena);
+	assert_int_equal(store_find(f->view, BYTES("k"), &f->arena, &found), 0);
+	assert_true(bytes_eq(found.records[0].meta, BYTES("new meta")));
+	fixture_free(f);
+}
+
 int
 main(void)
 {
@@ -258,6 +388,9 @@ main(void)
 	    cmocka_unit_test(test_hot_in_a_full_store),
 	    cmocka_unit_test(test_small),
 	    cmocka_unit_test(test_small_stays),
+	    cmocka_unit_test(test_purged),
+	    cmocka_unit_test(test_unreadable),
+	    cmocka_unit_test(test_rebuilding),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
