@@ -335,11 +335,12 @@ memory_visit(struct store *store, struct hash hash, struct bytes key,
 		if (o->info.id == id)
 			result = visit(arg, o);
 	}
+	/* One that is kept already, and takes what it took, is only hot. */
 	if (!err && !e->dirty) {
-		if (e->image->count)
-			shard_keep(store, s, e);
-		else
+		if (!e->image->count)
 			shard_remove(store, s, e);
+		else if (list_empty(&e->node) || cost_of(e) != e->cost)
+			shard_keep(store, s, e);
 	}
 	pthread_mutex_unlock(&s->lock);
 	return err ? err : result;

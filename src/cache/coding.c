@@ -336,6 +336,34 @@ write_fields(struct http_out *out, const struct http_head *head,
 		http_out_field(out, BYTES("Vary"), BYTES("Accept-Encoding"));
 }
 
+/* Does no line of it begin with that? */
+static bool
+says_no_vary(struct bytes form)
+{
+	const struct bytes name = BYTES("vary:");
+	const char *at = form.p, *end = form.p + form.n;
+
+	while ((at = memchr(at, '\n', (size_t)(end - at))) != NULL) {
+		at++;
+		if ((size_t)(end - at) >= name.n &&
+		    bytes_ieq(bytes_of(at, name.n), name))
+			return false;
+	}
+	return true;
+}
+
+static int
+append_vary(struct bytes form, struct arena *arena, struct bytes *out)
+{
+	struct http_out o;
+
+	http_out_init(&o, arena, form.n + 64);
+	http_out_bytes(&o, form);
+	http_out_bytes(&o, BYTES("Vary: Accept-Encoding\r\n"));
+	*out = http_out_done(&o);
+	return out->p == NULL ? LARDER_NOMEM : 0;
+}
+
 int
 cache_coding_form(struct bytes form, const struct cache_coding *coding,
     struct arena *arena, struct bytes *out)
@@ -349,6 +377,9 @@ cache_coding_form(struct bytes form, const struct cache_coding *coding,
 	*out = form;
 	if (!coding->varies)
 		return 0;
+	/* Most hits on text: none of it need be looked at. */
+	if (coding->from == coding->to && says_no_vary(form))
+		return append_vary(form, arena, out);
 	err = cache_head_parse(form, arena, &head);
 	if (err < 0)
 		return err;

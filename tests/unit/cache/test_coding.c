@@ -375,6 +375,8 @@ heads_say_what_was_done(void **state)
 	    {ID, ID, false, "ETag: \"a\"\r\n", "ETag: \"a\"\r\n"},
 	    {ID, ID, true, "ETag: \"a\"\r\n",
 		"ETag: \"a\"\r\nVary: Accept-Encoding\r\n"},
+	    {ID, ID, true, "X-Vary: vary:\r\nvary: a\r\nVarying: b\r\n",
+		"X-Vary: vary:\r\nvary: a, Accept-Encoding\r\nVarying: b\r\n"},
 	    {ID, GZIP, true, "ETag: \"a\"\r\nVary: A\r\nVary: B\r\nX: y\r\n",
 		"ETag: W/\"a\"\r\nVary: A\r\nVary: B, Accept-Encoding\r\n"
 		"X: y\r\nContent-Encoding: gzip\r\n"},
