@@ -257,8 +257,8 @@ store_create(struct store *store, const struct store_new *n, struct blob **out)
 	b->head = chunk_copy(n->head);
 	if (small)
 		b->flat = chunk_new(n->body_size);
-	blob_charge(b, sizeof(*b) + (b->object ? b->object->cost : 0) +
-			   n->head.n + (small ? n->body_size : 0));
+	blob_charge(b, blob_cost(b) + (b->object ? b->object->cost : 0) +
+			   (small ? n->body_size : 0));
 	if (err || !b->head || (small && !b->flat)) {
 		blob_unref(&b);
 		return LARDER_NOMEM;

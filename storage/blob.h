@@ -139,6 +139,8 @@ void blob_to_window(struct blob *blob);
  * woken for it: it goes out by sendfile(), and need not be copied for each.
  * What there is beyond `written` is not there for them. */
 bool blob_has_crowd(const struct blob *blob);
+/* How far the slowest reader got; what it has ended with it does not hold. */
+uint64_t blob_slowest(const struct blob *blob);
 /* A reader has got to where it ends so far. */
 bool blob_is_awaited(const struct blob *blob);
 /* Its job; blob keeps a reference while busy. */

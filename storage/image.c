@@ -133,6 +133,20 @@ image_with(const struct image *old, struct object *with,
 }
 
 int
+image_replace(
+    const struct image *old, unsigned i, struct object *now, struct image **out)
+{
+	*out = now ? image_with(old, NULL, NULL, NULL) : NULL;
+	if (!*out) {
+		object_unref(&now);
+		return LARDER_NOMEM;
+	}
+	object_unref(&(*out)->objects[i]);
+	(*out)->objects[i] = now;
+	return 1;
+}
+
+int
 image_decode(struct bytes in, struct bytes key, struct image **out)
 {
 	struct object_value value;

@@ -200,6 +200,7 @@ move(struct change *c, const struct image *old, unsigned i, struct image **out)
 {
 	struct object *o = old->objects[i], *copy;
 	uint64_t size = object_disk_size(&o->info);
+	int result;
 
 	if (c->member->head)
 		size = c->member->size;
@@ -209,16 +210,14 @@ move(struct change *c, const struct image *old, unsigned i, struct image **out)
 	if (size > c->room - c->moved)
 		return c->member->head ? 0 : go(c, old, o, out);
 	copy = object_copy(o);
-	*out = copy ? image_with(old, NULL, NULL, NULL) : NULL;
-	if (!*out) {
-		object_unref(&copy);
-		return LARDER_NOMEM;
+	if (copy) {
+		/* Now it has to. */
+		copy->move = c->m->container;
+		copy->unpress = false;
 	}
-	copy->move = c->m->container;
-	object_unref(&(*out)->objects[i]);
-	(*out)->objects[i] = copy;
-	c->moved += size;
-	return 1;
+	result = image_replace(old, i, copy, out);
+	c->moved += result == 1 ? size : 0;
+	return result;
 }
 
 static int

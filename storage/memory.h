@@ -151,6 +151,11 @@ int memory_change(struct store *store, struct hash hash, struct bytes key,
 struct image *image_with(const struct image *old, struct object *with,
     bool (*drop)(void *arg, const struct object *o), void *arg);
 
+/* A change by putting `now` in the place of the i-th object. Takes it; NULL:
+ * there was no memory for it. 1, or LARDER_NOMEM: as memory_change_fn. */
+int image_replace(const struct image *old, unsigned i, struct object *now,
+    struct image **out);
+
 /* Calls visit with the object of this id, under the shard's lock, if it is
  * still there; ABSENT if not. What visit returns is returned. */
 int memory_visit(struct store *store, struct hash hash, struct bytes key,

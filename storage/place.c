@@ -116,14 +116,14 @@ lay_out(struct commit *c, const struct object *o, const struct record *old,
 	int err;
 
 	r->plain.info.body.encoding = encoding;
-	if (encoding == ENCODING_RAW && o->move) {
+	if (encoding == ENCODING_RAW) {
 		r->dictionary = DICTIONARY_NEWEST;
 		record_press_body(&w->coder, r, old->payload, w->pressed);
 		if (r->plain.info.body.encoding == ENCODING_RAW)
 			r->dictionary = old->dictionary;
 		return 0;
 	}
-	if (encoding == ENCODING_RAW || !o->unpress)
+	if (!o->unpress)
 		return 0;
 	err = record_body(&w->coder, old, w->pressed);
 	r->payload = bytes_of(w->pressed, o->info.body_size);

@@ -119,20 +119,11 @@ on_pressed(void *arg, const struct image *old, struct image **out)
 
 	for (unsigned i = 0; i < old->count; i++) {
 		const struct object_info *info = &old->objects[i]->info;
-		struct object *now;
 
 		if (info->id != was->id || info->body.kind != PLACE_BLOB ||
 		    info->body.container != was->body.container)
 			continue;
-		now = replaced(w, old->objects[i]);
-		*out = now ? image_with(old, NULL, NULL, NULL) : NULL;
-		if (!*out) {
-			object_unref(&now);
-			return LARDER_NOMEM;
-		}
-		object_unref(&(*out)->objects[i]);
-		(*out)->objects[i] = now;
-		return 1;
+		return image_replace(old, i, replaced(w, old->objects[i]), out);
 	}
 	return 0;
 }

@@ -89,9 +89,8 @@ feed_producer(struct blob *b)
 	b->wake(b->wake_arg);
 }
 
-/* How far the slowest reader got; what it has ended with it does not hold. */
-static uint64_t
-slowest(const struct blob *b)
+uint64_t
+blob_slowest(const struct blob *b)
 {
 	uint64_t least = STORE_UNKNOWN;
 
@@ -185,7 +184,7 @@ blob_trim(struct blob *b)
 	if (b->flat)
 		return;
 	if (b->window) {
-		uint64_t passed = slowest(b);
+		uint64_t passed = blob_slowest(b);
 
 		to = passed > to ? passed : to;
 	}

@@ -170,16 +170,11 @@ on_decoded(void *arg, const struct image *old, struct image **out)
 		    o->info.body.encoding == ENCODING_RAW)
 			return 0;
 		copy = object_copy(o);
-		*out = copy ? image_with(old, NULL, NULL, NULL) : NULL;
-		if (!*out) {
-			object_unref(&copy);
-			return LARDER_NOMEM;
+		if (copy) {
+			copy->move = o->info.body.container;
+			copy->unpress = true;
 		}
-		copy->move = o->info.body.container;
-		copy->unpress = true;
-		object_unref(&(*out)->objects[i]);
-		(*out)->objects[i] = copy;
-		return 1;
+		return image_replace(old, i, copy, out);
 	}
 	return 0;
 }

@@ -355,27 +355,13 @@ blob_resume(struct blob *b, bool refused)
 	pool_add(&b->store->spillers, &b->job);
 }
 
-/* Somebody wants what is in the file only. */
-static bool
-is_read_behind(const struct blob *b)
-{
-	list_each (node, &b->readers) {
-		const struct blob_reader *r =
-		    container_of(node, struct blob_reader, node);
-
-		if (r->pos < r->end && r->pos < b->tail_start && !r->cut)
-			return true;
-	}
-	return false;
-}
-
-/* The lock is held. Where it cannot do without its file it is not: a window
- * would have to wait for who is behind, or to cut it off. */
+/* The lock is held. Where somebody reads what is in the file only it is not: a
+ * window would have to wait for who is behind, or to cut it off. */
 static bool
 is_stalled(const struct blob *b)
 {
 	return b->stalled && !b->window && b->state == BLOB_GROWING &&
-	       blob_is_awaited(b) && !is_read_behind(b);
+	       blob_is_awaited(b) && blob_slowest(b) >= b->tail_start;
 }
 
 bool

@@ -336,9 +336,8 @@ write_fields(struct http_out *out, const struct http_head *head,
 		http_out_field(out, BYTES("Vary"), BYTES("Accept-Encoding"));
 }
 
-/* Does no line of it begin with that? */
 static bool
-says_no_vary(struct bytes form)
+lacks_vary(struct bytes form)
 {
 	const struct bytes name = BYTES("vary:");
 	const char *at = form.p, *end = form.p + form.n;
@@ -377,8 +376,8 @@ cache_coding_form(struct bytes form, const struct cache_coding *coding,
 	*out = form;
 	if (!coding->varies)
 		return 0;
-	/* Most hits on text: none of it need be looked at. */
-	if (coding->from == coding->to && says_no_vary(form))
+	/* Most hits on text: all of it stays, and need not be parsed. */
+	if (coding->from == coding->to && lacks_vary(form))
 		return append_vary(form, arena, out);
 	err = cache_head_parse(form, arena, &head);
 	if (err < 0)

@@ -207,7 +207,7 @@ put_digits(char *to, int value, size_t n)
 	return to + n;
 }
 
-/* Several a response, so without printf(), which takes ten times as long. */
+/* For each response that is stored: so without printf(). */
 size_t
 http_date_format(int64_t t, char out[HTTP_DATE_SIZE])
 {

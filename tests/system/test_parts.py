@@ -28,6 +28,12 @@ def parts_of(larder, path):
     return [o.get("part") for o in listed["objects"]]
 
 
+def written(larder):
+    """Bytes, of all its files."""
+    lines = pathlib.Path(f"/proc/{larder.pid}/io").read_text().splitlines()
+    return int(dict(line.split(": ") for line in lines)["wchar"])
+
+
 def ranges_asked(origin, path):
     return [r.get("Range") for r in origin.seen(path)]
 
@@ -521,20 +527,14 @@ def test_what_cannot_be_joined_is_left(make, origin, path):
                          "X-L": "y" * 3975})
     for at in (0, half):
         larder.get(url, {"Range": f"bytes={at}-{at + half - 1}"})
-    deadline = time.monotonic() + 10
-    while (before := written(larder)) is not None:
+
+    def rests():
+        before = written(larder)
         time.sleep(1)
-        if written(larder) - before < half:
-            break
-        assert time.monotonic() < deadline, "it is tried again and again"
+        return written(larder) - before < half
+    wait_for(rests, what="an end of it")
     answer = larder.get(url)
     assert digest(answer.body) == digest(body)
-
-
-def written(larder):
-    """Bytes, of all its files."""
-    lines = pathlib.Path(f"/proc/{larder.pid}/io").read_text().splitlines()
-    return int(dict(line.split(": ") for line in lines)["wchar"])
 
 
 @pytest.mark.parametrize("step", [4_000, 300_000])

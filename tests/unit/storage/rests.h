@@ -30,17 +30,6 @@ forget_uses(const struct fixture *f)
 	unlink(path);
 }
 
-static inline uint64_t
-id_of(struct fixture *f, const char *key)
-{
-	struct store_found found;
-
-	arena_reset(&f->arena);
-	if (store_find(f->view, bytes_str(key), &f->arena, &found))
-		return 0;
-	return found.records[0].id;
-}
-
 static inline bool
 lies_as(struct fixture *f, const char *key, const char *what)
 {

@@ -112,33 +112,6 @@ test_lengths(void **state)
 	fixture_free(f);
 }
 
-/* Threads that follow one growing blob from its start. */
-struct follower {
-	struct fixture *f;
-	struct blob *blob;
-	uint64_t seed, got;
-	unsigned number;
-	_Atomic bool there;
-	int err;
-};
-
-static void *
-follow(void *arg)
-{
-	struct follower *w = arg;
-	struct store_view *view;
-
-	int err = store_view_open(w->f->store, &view);
-
-	w->there = true;
-	if (err)
-		return NULL;
-	w->err =
-	    read_blob(w->f, view, w->blob, w->seed, 0, STORE_UNKNOWN, &w->got);
-	store_view_close(&view);
-	return NULL;
-}
-
 static void
 run_followers(struct fixture *f, struct blob *blob, size_t n, int outcome)
 {
@@ -148,7 +121,7 @@ run_followers(struct fixture *f, struct blob *blob, size_t n, int outcome)
 
 	fill(body, n, 42, 0);
 	for (unsigned i = 0; i < READERS; i++) {
-		w[i] = (struct follower){f, blob, 42, 0, i, false, 1};
+		w[i] = (struct follower){f, blob, 42, 0, false, 1};
 		pthread_create(&threads[i], NULL, follow, &w[i]);
 	}
 	/* All must be there before a window may move on. */
@@ -442,7 +415,7 @@ test_commit_as(void **state)
 	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
 		struct blob *blob =
 		    create(f, "k", "whole", "h", rows[i].announced);
-		struct follower w = {f, blob, 7, 0, 0, false, 1};
+		struct follower w = {f, blob, 7, 0, false, 1};
 		struct store_found found;
 		size_t n = rows[i].n;
 		char *body = malloc(n);

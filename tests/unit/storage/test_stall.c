@@ -71,31 +71,6 @@ append_or_pass(struct blob *blob, const char *p, size_t n)
 	return passed;
 }
 
-/* A thread that reads one from its start. */
-struct follower {
-	struct fixture *f;
-	struct blob *blob;
-	uint64_t got;
-	_Atomic bool there;
-	int err;
-};
-
-static void *
-follow(void *arg)
-{
-	struct follower *w = arg;
-	struct store_view *view;
-
-	int err = store_view_open(w->f->store, &view);
-
-	w->there = true;
-	if (err)
-		return NULL;
-	w->err = read_blob(w->f, view, w->blob, 42, 0, STORE_UNKNOWN, &w->got);
-	store_view_close(&view);
-	return NULL;
-}
-
 static void
 test_passes(void **state)
 {
@@ -104,7 +79,7 @@ test_passes(void **state)
 	pthread_t thread;
 	char *body = malloc(SIZE);
 	struct blob *blob = create(f, "big", "", "h", SIZE);
-	struct follower w = {f, blob, 0, false, 1};
+	struct follower w = {f, blob, 42, 0, false, 1};
 
 	(void)state;
 	fill(body, SIZE, 42, 0);

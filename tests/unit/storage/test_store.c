@@ -151,17 +151,6 @@ test_variants(void **state)
 	fixture_free(f);
 }
 
-static uint64_t
-id_of(struct fixture *f, const char *key)
-{
-	struct store_found found;
-
-	arena_reset(&f->arena);
-	if (store_find(f->view, bytes_str(key), &f->arena, &found))
-		return 0;
-	return found.records[0].id;
-}
-
 static void
 check_head(struct fixture *f, const char *key, const char *want)
 {

@@ -333,6 +333,43 @@ get(struct fixture *f, const char *key, const char *variant, uint64_t seed,
 	return LARDER_ABSENT;
 }
 
+/* A thread that reads one from its start. */
+struct follower {
+	struct fixture *f;
+	struct blob *blob;
+	uint64_t seed, got;
+	_Atomic bool there;
+	int err;
+};
+
+static inline void *
+follow(void *arg)
+{
+	struct follower *w = arg;
+	struct store_view *view;
+
+	int err = store_view_open(w->f->store, &view);
+
+	w->there = true;
+	if (err)
+		return NULL;
+	w->err =
+	    read_blob(w->f, view, w->blob, w->seed, 0, STORE_UNKNOWN, &w->got);
+	store_view_close(&view);
+	return NULL;
+}
+
+static inline uint64_t
+id_of(struct fixture *f, const char *key)
+{
+	struct store_found found;
+
+	arena_reset(&f->arena);
+	if (store_find(f->view, bytes_str(key), &f->arena, &found))
+		return 0;
+	return found.records[0].id;
+}
+
 /* Nothing of it may be answered from memory any more. */
 static inline void
 forget(struct fixture *f)
