@@ -198,7 +198,7 @@ commit_group(struct store *store)
 	w->stating = !list_empty(&w->states_taken);
 	w->failed += err != 0;
 	w->error = err ? err : w->error;
-	if (left)
+	if (left || err)
 		w->not_before = clock_mono_ms() + (err ? FAILED_MS : RETRY_MS);
 	pthread_mutex_unlock(&w->lock);
 }
@@ -370,11 +370,18 @@ give_memory_back(struct store *store)
 	}
 }
 
+/* Zero: all is durable. Whether states wait counts as one. */
+static uint64_t
+waiting(const struct writer *w)
+{
+	return w->dirty_count +
+	       (!list_empty(&w->states) || !list_empty(&w->states_taken));
+}
+
 static bool
 all_done(const struct writer *w)
 {
-	return w->ending && list_empty(&w->dirty) && list_empty(&w->stalled) &&
-	       list_empty(&w->states) && list_empty(&w->states_taken);
+	return w->ending && waiting(w) == 0 && list_empty(&w->stalled);
 }
 
 /* What reads a rotten page fails, or goes wrong and is found out; LMDB would
@@ -424,7 +431,7 @@ run(void *arg)
 				&store->used, clock_wall_ms() / 1000))
 				continue;
 		}
-		before = w->dirty_count;
+		before = waiting(w);
 		gc = w->gc_wanted > 0;
 		pthread_mutex_unlock(&w->lock);
 		if (store->is_unseen)
@@ -438,7 +445,7 @@ run(void *arg)
 		if (list_empty(&w->dirty))
 			w->hurry = false;
 		/* At the end, what cannot be written is given up. */
-		failures = w->ending && w->dirty_count >= before && before
+		failures = w->ending && before && waiting(w) >= before
 			       ? failures + 1
 			       : 0;
 		pthread_cond_broadcast(&w->done);

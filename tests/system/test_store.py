@@ -276,6 +276,29 @@ def test_all_of_it_goes_when_the_package_is_purged(make, origin, path):
     assert os.listdir(larder.cache) == ["keep"]
 
 
+def test_folder_that_is_taken_away(make, origin, path):
+    """It goes on, says so, and ends when it is asked to."""
+    larder = make()
+    larder.get(origin.on(path, Reply("x", fields=FRESH)))
+    shutil.rmtree(larder.cache)
+    assert larder.get(origin.on(f"{path}/other", Reply("y", fields=FRESH))).body == b"y"
+    wait_for(lambda: "cannot write to the cache folder" in larder.messages())
+    assert larder.stop(within=60) == 0
+
+
+@pytest.mark.parametrize("hits", (0, 1))
+def test_folder_that_is_taken_away_at_the_end(make, origin, path, hits):
+    """Nothing but the counters is left to be written."""
+    larder = make()
+    url = origin.on(path, Reply("x", fields=FRESH))
+    larder.get(url)
+    larder.ctl("gc", check=0)
+    shutil.rmtree(larder.cache)
+    for _ in range(hits):
+        assert larder.get(url).hit
+    assert larder.stop(within=60) == 0
+
+
 @pytest.mark.skipif(sanitized(), reason="a sanitizer needs all addresses there are")
 def test_few_addresses(make, origin, path):
     """As under a container's limit, or on a small processor."""
