@@ -4,6 +4,10 @@
  * off. The table has one lock, held for a pointer's exchange; nothing else is
  * locked under it.
  *
+ * The machine's authorities are some hundred certificates, which take 20 ms
+ * and more to parse. A thread does it, so that the start need not wait; until
+ * `is_loaded` the store of the context is that thread's.
+ *
  * Always: a session in the table belongs to no connection. Those get copies:
  * OpenSSL marks the session of a connection that ended badly as not resumable,
  * and origins that forget their close_notify are many.
@@ -15,12 +19,15 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "larder/check.h"
 #include "larder/err.h"
+#include "larder/log.h"
+#include "larder/thread.h"
 
 #define SESSIONS 1024u
 
@@ -37,8 +44,12 @@ struct session {
 
 struct tls_context {
 	SSL_CTX *ctx;
+	pthread_t loader;
+	bool has_loader;
+	_Atomic bool is_loaded;
 	pthread_mutex_t lock;
-	struct session sessions[SESSIONS];
+	pthread_cond_t loaded;		   /* is_loaded became true */
+	struct session sessions[SESSIONS]; /* under the lock */
 };
 
 /* ---- sessions --------------------------------------------------------- */
@@ -116,6 +127,37 @@ resume(SSL *ssl, struct peer *peer)
 	SSL_SESSION_free(copy);
 }
 
+/* ---- the authorities -------------------------------------------------- */
+
+static void *
+load_authorities(void *arg)
+{
+	struct tls_context *tls = arg;
+
+	/* What is not there is no error; certificates do not verify then. */
+	if (!SSL_CTX_set_default_verify_paths(tls->ctx))
+		log_errorx("the authorities that this machine trusts cannot "
+			   "be loaded: %s",
+		    ERR_reason_error_string(ERR_peek_error()));
+	ERR_clear_error();
+	pthread_mutex_lock(&tls->lock);
+	tls->is_loaded = true;
+	pthread_cond_broadcast(&tls->loaded);
+	pthread_mutex_unlock(&tls->lock);
+	return NULL;
+}
+
+static void
+await_authorities(struct tls_context *tls)
+{
+	if (tls->is_loaded)
+		return;
+	pthread_mutex_lock(&tls->lock);
+	while (!tls->is_loaded)
+		pthread_cond_wait(&tls->loaded, &tls->lock);
+	pthread_mutex_unlock(&tls->lock);
+}
+
 /* ---- the context ------------------------------------------------------ */
 
 int
@@ -127,10 +169,10 @@ tls_context_new(struct tls_context **out, char *why, size_t why_size)
 	if (tls == NULL)
 		return LARDER_NOMEM;
 	pthread_mutex_init(&tls->lock, NULL);
+	pthread_cond_init(&tls->loaded, NULL);
 	tls->ctx = SSL_CTX_new(TLS_client_method());
 	if (tls->ctx == NULL ||
-	    !SSL_CTX_set_min_proto_version(tls->ctx, TLS1_2_VERSION) ||
-	    !SSL_CTX_set_default_verify_paths(tls->ctx)) {
+	    !SSL_CTX_set_min_proto_version(tls->ctx, TLS1_2_VERSION)) {
 		snprintf(why, why_size, "TLS cannot be set up: %s",
 		    ERR_reason_error_string(ERR_get_error()));
 		ERR_clear_error();
@@ -145,6 +187,10 @@ tls_context_new(struct tls_context **out, char *why, size_t why_size)
 	SSL_CTX_set_session_cache_mode(
 	    tls->ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
 	SSL_CTX_sess_set_new_cb(tls->ctx, on_session);
+	tls->has_loader = thread_start(&tls->loader, "authorities",
+			      load_authorities, tls) == 0;
+	if (!tls->has_loader)
+		load_authorities(tls);
 	*out = tls;
 	return 0;
 }
@@ -157,11 +203,14 @@ tls_context_free(struct tls_context **out)
 	*out = NULL;
 	if (tls == NULL)
 		return;
+	if (tls->has_loader)
+		pthread_join(tls->loader, NULL);
 	for (size_t i = 0; i < SESSIONS; i++) {
 		free(tls->sessions[i].peer);
 		SSL_SESSION_free(tls->sessions[i].session);
 	}
 	SSL_CTX_free(tls->ctx);
+	pthread_cond_destroy(&tls->loaded);
 	pthread_mutex_destroy(&tls->lock);
 	free(tls);
 }
@@ -214,6 +263,7 @@ tls_client_new(struct tls_context *tls, struct bytes host, uint16_t port,
 	/* An empty name would be no check at all. */
 	if (host.n == 0 || host.n > 255 || memchr(host.p, 0, host.n))
 		return LARDER_INVALID;
+	await_authorities(tls);
 	peer = new_peer(tls, host, port);
 	ssl = peer ? SSL_new(tls->ctx) : NULL;
 	if (ssl == NULL || !expect(ssl, peer_host(peer))) {

@@ -14,14 +14,19 @@
 struct ssl_st;
 struct tls_context;
 
-/* LARDER_TLS with a sentence in why, LARDER_NOMEM. */
+/*
+ * Starts a thread that loads the store, some 20 ms; what cannot be loaded is
+ * logged, and certificates do not verify then. LARDER_TLS with a sentence in
+ * why, LARDER_NOMEM.
+ */
 int tls_context_new(struct tls_context **out, char *why, size_t why_size);
 void tls_context_free(struct tls_context **tls);
 
 /*
  * For conn_tls.c. One client's SSL for host (a name or a numeric address, at
  * most 255 bytes) and port, with a session to resume if there is one. The
- * context must live as long. LARDER_NOMEM; LARDER_INVALID.
+ * context must live as long. Waits for the store when it is not loaded yet,
+ * just after the start. LARDER_NOMEM; LARDER_INVALID.
  */
 int tls_client_new(struct tls_context *tls, struct bytes host, uint16_t port,
     struct ssl_st **out);
