@@ -4,6 +4,7 @@
  *   file_create() ──> in tmp/ ── file_settle() ──> in its folder
  *                       │  ^                          │
  *        file_drop() <──┘  └────── file_condemn() ────┘
+ *     file_abandon()
  *
  * What always holds
  *   - A file is settled after the commit that first names it, and condemned
@@ -13,6 +14,8 @@
  *   - A container's file is open at most once.
  *   - The blocks of an unlinked file are free when it is closed, and so the
  *     budget has them back by whoever closes it last.
+ *   - To close it takes a quarter of a second for each GiB, so it is a thread
+ *     of the closers that does, or the writer; and in steps.
  */
 #include "file.h"
 
@@ -25,6 +28,9 @@
 
 /* Without a map its two ends stand for so many bytes. */
 #define LOOK (64u * 1024)
+/* What is gone shrinks by so much at a time: a quarter of a millisecond in
+ * which the kernel gives the processor to nobody else. */
+#define STEP (4u << 20)
 
 void
 files_init(struct files *f, int dir, struct budget *budget)
@@ -45,12 +51,37 @@ files_init(struct files *f, int dir, struct budget *budget)
 }
 
 static void
+shrink(int fd)
+{
+	uint64_t size, allocated;
+	int err = disk_size(fd, &size, &allocated);
+
+	while (!err && size > STEP) {
+		size -= STEP;
+		err = disk_truncate(fd, size);
+		pool_yield();
+	}
+}
+
+static void
 close_file(struct files *f, struct file *file)
 {
+	bool is_free = file->gone;
+
 	if (file->map)
 		disk_unmap(file->map, file->raw);
+	if (file->linked) {
+		char name[FILE_NAME];
+
+		file_name(file->id, file->kind, true, name);
+		is_free = disk_unlink(f->dir, name) == 0;
+	}
+	/* Where it stays for an error it is found at the next start; until
+	 * then its bytes are counted. */
+	if (is_free)
+		shrink(file->fd);
 	disk_close(file->fd);
-	if (file->gone)
+	if (is_free)
 		budget_give(f->budget, file->give);
 	free(file->table);
 	free(file->offsets);
@@ -132,14 +163,21 @@ file_ref(struct files *f, struct file *file)
 	return file;
 }
 
-void
-file_unref(struct files *f, struct file **p)
+static void
+on_closing(struct job *job, struct frame_coder *coder)
 {
-	struct file *file = *p, *last = NULL;
+	struct file *file = container_of(job, struct file, closing);
 
-	*p = NULL;
-	if (!file)
-		return;
+	(void)coder;
+	close_file(file->files, file);
+}
+
+/* One reference less; NULL, or who is to be closed now. */
+static struct file *
+leave(struct files *f, struct file *file)
+{
+	struct file *last = NULL;
+
 	pthread_mutex_lock(&f->lock);
 	if (--file->refs == 0) {
 		if (file->gone) {
@@ -156,7 +194,18 @@ file_unref(struct files *f, struct file **p)
 		f->idle_count--;
 	}
 	pthread_mutex_unlock(&f->lock);
-	if (last)
+	return last;
+}
+
+void
+file_unref(struct files *f, struct file **p)
+{
+	struct file *last = *p ? leave(f, *p) : NULL;
+
+	*p = NULL;
+	if (last && last->gone && f->closers)
+		pool_add(f->closers, &last->closing);
+	else if (last)
 		close_file(f, last);
 }
 
@@ -172,7 +221,7 @@ file_shared(struct files *f, const struct file *file)
 }
 
 static struct file *
-new_file(uint64_t id, enum place_kind kind)
+new_file(struct files *f, uint64_t id, enum place_kind kind)
 {
 	struct file *file = calloc(1, sizeof(*file));
 
@@ -184,6 +233,8 @@ new_file(uint64_t id, enum place_kind kind)
 	file->kind = kind;
 	file->fd = -1;
 	file->refs = 1;
+	file->closing.run = on_closing;
+	file->files = f;
 	return file;
 }
 
@@ -191,7 +242,7 @@ int
 file_create(
     struct files *f, uint64_t id, enum place_kind kind, struct file **out)
 {
-	struct file *file = new_file(id, kind);
+	struct file *file = new_file(f, id, kind);
 	char name[FILE_NAME];
 	int err;
 
@@ -284,7 +335,7 @@ file_open(struct files *f, const struct place *place, uint64_t object,
 		file_unref(f, out);
 		return LARDER_DAMAGED;
 	}
-	file = new_file(place->container, place->kind);
+	file = new_file(f, place->container, place->kind);
 	if (!file)
 		return LARDER_NOMEM;
 	err = open_either(f, file);
@@ -372,10 +423,10 @@ drop(struct files *f, const char *name, uint64_t id, uint64_t bytes)
 		file->give = bytes;
 	}
 	pthread_mutex_unlock(&f->lock);
-	if (file)
-		file_unref(f, &file);
-	else
+	if (!file)
 		budget_give(f->budget, bytes);
+	else if ((file = leave(f, file)))
+		close_file(f, file);
 }
 
 void
@@ -395,6 +446,15 @@ file_drop_settled(
 
 	file_name(id, kind, false, name);
 	drop(f, name, id, bytes);
+}
+
+void
+file_abandon(struct files *f, struct file *file, uint64_t bytes)
+{
+	pthread_mutex_lock(&f->lock);
+	file->gone = file->linked = true;
+	file->give = bytes;
+	pthread_mutex_unlock(&f->lock);
 }
 
 /* ---- blocks ------------------------------------------------------------- */

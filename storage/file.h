@@ -12,6 +12,7 @@
 #include "disk.h"
 #include "larder/list.h"
 #include "object.h"
+#include "pool.h"
 
 #define FILE_BUCKETS 1024u
 /* Files kept open that nobody reads; less, where the process may have few. */
@@ -22,8 +23,11 @@ struct file {
 	struct list node; /* in its bucket */
 	struct list idle; /* in files->idle while refs is 0 */
 	unsigned refs;	  /* under files->lock, like the lists and `gone` */
-	bool gone;	  /* unlinked: closed, and given back, by the last */
-	uint64_t give;	  /* bytes of the budget, then */
+	bool gone;	  /* nothing names it: who is last has it closed */
+	bool linked;	  /* and unlinked from tmp/ before */
+	uint64_t give;	  /* bytes of the budget that come back then */
+	struct job closing;
+	struct files *files;
 	uint64_t id;
 	enum place_kind kind;
 	int fd;
@@ -45,6 +49,9 @@ struct files {
 	unsigned idle_count, idle_max;
 	int dir;
 	struct budget *budget;
+	/* Who closes what is gone; NULL: the last of those who had it. Not
+	 * changed while there are other threads. */
+	struct pool *closers;
 	_Atomic uint64_t folders[4]; /* which of blobs/xx exist, a bit each */
 };
 
@@ -71,6 +78,7 @@ int file_open(struct files *f, const struct place *place, uint64_t object,
 struct file *file_known(struct files *f, uint64_t id);
 bool file_fits(const struct file *file, const struct place *place);
 struct file *file_ref(struct files *f, struct file *file);
+/* Never blocks where there are closers. */
 void file_unref(struct files *f, struct file **file);
 
 /* Has anybody else a reference? */
@@ -80,7 +88,11 @@ bool file_shared(struct files *f, const struct file *file);
  * disk_rename(). May block. */
 int file_settle(struct files *f, uint64_t id, enum place_kind kind);
 int file_condemn(struct files *f, uint64_t id, enum place_kind kind);
-/* Unlinks it from tmp/; bytes are given back once nobody reads it any more. */
+/* Of one in tmp/ that was never named: when nobody has a reference any more it
+ * is unlinked, and bytes are given back. Never blocks. */
+void file_abandon(struct files *f, struct file *file, uint64_t bytes);
+/* Unlinks it from tmp/, now; bytes are given back once nobody reads it any
+ * more. May block, for some time where it is large. */
 void file_drop(struct files *f, uint64_t id, uint64_t bytes);
 /* The same for one that could not be condemned. */
 void file_drop_settled(

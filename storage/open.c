@@ -350,8 +350,10 @@ start_threads(
 
 	if (!err)
 		err = pool_start(&store->spillers, POOL_MAX, "spiller");
-	if (!err)
+	if (!err) {
+		store->files.closers = &store->spillers;
 		err = writer_start(store);
+	}
 	if (!err)
 		err = salvage_start(store, store->is_lost);
 	if (!err && !o->offline)
@@ -368,6 +370,7 @@ release(struct store *store)
 	/* It gives jobs to the spillers until its end; they to nobody then. */
 	writer_stop(store);
 	pool_stop(&store->spillers);
+	store->files.closers = NULL;
 	writer_release(store);
 	salvage_release(store);
 	memory_release(store);

@@ -23,6 +23,12 @@ be_nice(void)
 	(void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
 }
 
+void
+pool_yield(void)
+{
+	(void)sched_yield();
+}
+
 static void *
 work(void *arg)
 {

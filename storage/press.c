@@ -86,7 +86,7 @@ pressed_unref(struct pressed **pp)
 	    atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) > 1)
 		return;
 	if (!p->kept)
-		file_drop(&p->store->files, p->id, p->size);
+		file_abandon(&p->store->files, p->file, p->size);
 	file_unref(&p->store->files, &p->file);
 	free(p);
 }
@@ -195,7 +195,7 @@ clear(struct presser *p, struct press_task *t)
 	struct store *store = p->store;
 
 	if (t->to)
-		file_drop(&store->files, t->to->id, t->reserved);
+		file_abandon(&store->files, t->to, t->reserved);
 	else if (t->reserved)
 		budget_give(&store->budget, t->reserved);
 	file_unref(&store->files, &t->to);

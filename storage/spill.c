@@ -399,7 +399,7 @@ spill_release(struct blob *b)
 		XXH3_freeState(b->table.state);
 	free(b->table.entries);
 	if (b->file && b->reserved && !b->kept)
-		file_drop(&b->store->files, b->file->id, b->reserved);
+		file_abandon(&b->store->files, b->file, b->reserved);
 	else if (!b->file && b->reserved)
 		budget_give(&b->store->budget, b->reserved);
 	file_unref(&b->store->files, &b->file);

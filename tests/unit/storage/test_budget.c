@@ -146,45 +146,6 @@ test_second_chance(void **state)
 	fixture_free(f);
 }
 
-/* A reader keeps what it reads, though the store has dropped it. */
-static void
-test_pinned(void **state)
-{
-	struct fixture *f = fixture_new(32 * MIB, 0);
-	struct store_found found;
-	struct store_stats before, after;
-	struct blob *blob;
-	struct blob_reader r;
-	struct blob_slice s;
-	struct bell bell = {0};
-	uint64_t got;
-
-	(void)state;
-	put(f, "big", "", 7, 8 * MIB, true);
-	store_flush(f->store);
-	assert_int_equal(
-	    store_find(f->view, BYTES("big"), &f->arena, &found), 0);
-	assert_int_equal(store_open_blob(f->view, &found.records[0], &blob), 0);
-	assert_int_equal(
-	    blob_reader_open(&r, f->view, blob, 0, 10, on_wake, &bell), 0);
-	while (blob_reader_peek(&r, 1, &s) == LARDER_AGAIN)
-		bell_wait(&bell);
-	store_stats(f->store, &before);
-	assert_int_equal(store_remove(f->store, BYTES("big"), 0), 0);
-	store_flush(f->store);
-	store_stats(f->store, &after);
-	/* Its blocks are taken until it is closed. */
-	assert_true(after.disk_used + MIB > before.disk_used);
-	assert_int_equal(
-	    read_blob(f, f->view, blob, 7, 0, STORE_UNKNOWN, &got), 0);
-	assert_int_equal(got, 8 * MIB);
-	blob_reader_close(&r);
-	blob_unref(&blob);
-	store_stats(f->store, &after);
-	assert_true(after.disk_used + 7 * MIB < before.disk_used);
-	fixture_free(f);
-}
-
 /* Bodies that wait to be indexed when the bound comes down are all that there
  * is: they are indexed, so that they can go. */
 static void
@@ -567,7 +528,6 @@ main(void)
 	    cmocka_unit_test(test_hard),
 	    cmocka_unit_test(test_crowd),
 	    cmocka_unit_test(test_second_chance),
-	    cmocka_unit_test(test_pinned),
 	    cmocka_unit_test(test_cut),
 	    cmocka_unit_test(test_cut_before_the_index),
 	    cmocka_unit_test(test_holes),
