@@ -207,9 +207,11 @@ after(struct commit *c, struct list *batch)
 		keep_blobs(&c->items[i]);
 	/* From now on nobody is sent to where what moved was; so who reads
 	 * there and finds that it is gone looks again. */
-	for (unsigned i = 0; i < c->count; i++)
+	for (unsigned i = 0; i < c->count; i++) {
+		writer_pause(store);
 		memory_clean(store, c->items[i].entry, c->items[i].version,
 		    c->items[i].image, c->items[i].places, batch);
+	}
 	for (unsigned i = 0; i < c->touched_count; i++) {
 		struct touched *t = &c->touched[i];
 

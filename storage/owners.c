@@ -127,6 +127,7 @@ of_pack(struct store *store, struct catalog_reader *r, uint64_t container,
 		/* All that it had is lost. */
 		return err == LARDER_ABSENT ? 0 : err;
 	for (unsigned i = 0; i < o->walk.count && !err; i++) {
+		writer_pause(store);
 		err = add_record(store, r, o, file, o->walk.keys[i]);
 		if (err == LARDER_ABSENT || err == LARDER_DAMAGED)
 			err = 0;

@@ -315,6 +315,7 @@ commit_place(struct commit *c, struct item *item)
 	for (unsigned i = 0; i < item->image->count && !err; i++) {
 		struct object *o = item->image->objects[i];
 
+		writer_pause(c->store);
 		err =
 		    place_object(c, item->entry->hash, o, &item->places[2 * i]);
 		if (err != LARDER_DAMAGED)

@@ -7,11 +7,14 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "larder/clock.h"
 #include "larder/thread.h"
 
 /* Those who wait for these threads wait for a disk, or for what is large; they
  * are not to hold up a worker that shares their processor. */
-#define NICE 5
+#define NICE	 5
+/* No worker waits for longer than about that and a step. */
+#define PAUSE_US 250
 
 static void
 be_nice(void)
@@ -23,10 +26,22 @@ be_nice(void)
 	(void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
 }
 
+static _Thread_local int64_t yielded; /* clock_mono_us() */
+
+/* A kernel that does not preempt by itself lets who has the processor keep it
+ * until its tick, 4 ms or more. */
 void
 pool_yield(void)
 {
 	(void)sched_yield();
+	yielded = clock_mono_us();
+}
+
+void
+pool_pause(void)
+{
+	if (clock_mono_us() - yielded >= PAUSE_US)
+		pool_yield();
 }
 
 static void *

@@ -30,9 +30,11 @@ void pool_init(struct pool *pool);
 /* name: as thread_start() takes it. 0 or LARDER_NOMEM. */
 int pool_start(struct pool *pool, unsigned threads, const char *name);
 void pool_add(struct pool *pool, struct job *job);
-/* For who works in the background: whoever else waits for the processor has it
- * now. */
+/* For who works in the background, between two steps: whoever else waits for
+ * the processor has it now. */
 void pool_yield(void);
+/* The same, but not more often than is worth it: for steps that are small. */
+void pool_pause(void);
 /* All jobs are done when it returns. Also for one that was not started. */
 void pool_stop(struct pool *pool);
 

@@ -428,8 +428,10 @@ commit_transact(struct commit *c)
 		commit_touch(c, c->extra->remove, PLACE_BLOB);
 	for (unsigned i = 0; c->extra && i < c->extra->stays; i++)
 		commit_touch(c, c->extra->stay[i], PLACE_BLOB);
-	for (unsigned i = 0; i < c->count && !err; i++)
+	for (unsigned i = 0; i < c->count && !err; i++) {
+		writer_pause(c->store);
 		err = write_item(c, &c->items[i]);
+	}
 	merge_regions(c);
 	if (!err)
 		err = write_containers(c);

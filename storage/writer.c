@@ -291,6 +291,15 @@ round_once(struct store *store, bool gc)
 	}
 }
 
+/* Those who serve have the processor first, but not where what is stored comes
+ * in faster than it is written. */
+void
+writer_pause(struct store *store)
+{
+	if (store->pending < store->pending_max / 2)
+		pool_pause();
+}
+
 /* ---- the loop ------------------------------------------------------------ */
 
 /* Milliseconds until something is due; 0: now. The lock is held. */

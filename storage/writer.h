@@ -121,6 +121,8 @@ void writer_stall(struct store *store, struct blob *blob);
 /* Returns when all changes before are durable: 0; or an error, once that has
  * failed some times. */
 int writer_flush(struct store *store);
+/* Between two steps of what takes longer. */
+void writer_pause(struct store *store);
 /* Returns when the loop has been around with eviction asked for. */
 void writer_gc(struct store *store);
 

@@ -11,5 +11,6 @@
 int64_t clock_wall_ms(void);
 /* Milliseconds from some start; never goes back. */
 int64_t clock_mono_ms(void);
+int64_t clock_mono_us(void);
 
 #endif

@@ -3,22 +3,28 @@
 #include <time.h>
 
 static int64_t
-now_ms(clockid_t id)
+now_us(clockid_t id)
 {
 	struct timespec ts;
 
 	clock_gettime(id, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
 int64_t
 clock_wall_ms(void)
 {
-	return now_ms(CLOCK_REALTIME);
+	return now_us(CLOCK_REALTIME) / 1000;
+}
+
+int64_t
+clock_mono_us(void)
+{
+	return now_us(CLOCK_MONOTONIC);
 }
 
 int64_t
 clock_mono_ms(void)
 {
-	return now_ms(CLOCK_MONOTONIC);
+	return clock_mono_us() / 1000;
 }
