@@ -54,11 +54,13 @@ def script(template, prefix="/o/", objects=1000, step=1, seed=1, first=0, fields
 class Wrk:
     """One run, in the background until result()."""
 
-    def __init__(self, folder, port, lua, seconds, connections=64, core=LOAD_CORE):
+    def __init__(self, folder, port, lua, seconds, connections=64, core=LOAD_CORE, idle=False):
+        """idle: has the core when nobody else wants it, so that what is measured beside it
+        does not wait for this one."""
         file = folder / f"load-{port}-{connections}.lua"
         file.write_text(lua + DONE)
         self.process = subprocess.Popen(
-            ["taskset", "-c", str(core), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s",
+            [*(["chrt", "-i", "0"] if idle else []), "taskset", "-c", str(core), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s",
              "--timeout", "30s", "-s", str(file), f"http://127.0.0.1:{port}/"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
