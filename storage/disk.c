@@ -268,6 +268,14 @@ disk_sync_start(int fd, uint64_t offset, uint64_t n)
 	    fd, (off_t)offset, (off_t)n, SYNC_FILE_RANGE_WRITE);
 }
 
+void
+disk_forget(int fd, uint64_t offset, uint64_t n)
+{
+	if (faulty(DISK_FORGET) == 0)
+		(void)posix_fadvise(
+		    fd, (off_t)offset, (off_t)n, POSIX_FADV_DONTNEED);
+}
+
 int
 disk_sync_folder(int dir, const char *name)
 {

@@ -25,6 +25,7 @@ enum disk_op {
 	DISK_PUNCH,
 	DISK_MKDIR,
 	DISK_TRUNCATE,
+	DISK_FORGET,
 	DISK_OPS
 };
 
@@ -77,6 +78,8 @@ int disk_write(int fd, struct iovec *iov, int count, uint64_t offset);
 int disk_sync(int fd);
 /* Starts writing back what is dirty, so that a later disk_sync() is short. */
 void disk_sync_start(int fd, uint64_t offset, uint64_t n);
+/* Drops what is cached of these bytes and is durable: a hint. */
+void disk_forget(int fd, uint64_t offset, uint64_t n);
 int disk_sync_folder(int dir, const char *name);
 /* The whole file system that dir is on. */
 int disk_sync_all(int dir);

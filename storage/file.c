@@ -28,7 +28,7 @@
 
 /* Without a map its two ends stand for so many bytes. */
 #define LOOK (64u * 1024)
-/* What is gone shrinks by so much at a time: a quarter of a millisecond in
+/* Of what is gone so much is dropped at a time: a quarter of a millisecond in
  * which the kernel gives the processor to nobody else. */
 #define STEP (4u << 20)
 
@@ -50,15 +50,17 @@ files_init(struct files *f, int dir, struct budget *budget)
 	f->budget = budget;
 }
 
+/* It is not made shorter: what was sent without a copy may still be on its way
+ * out of these pages, and the kernel zeroes what it cuts off. */
 static void
-shrink(int fd)
+forget(int fd)
 {
 	uint64_t size, allocated;
-	int err = disk_size(fd, &size, &allocated);
 
-	while (!err && size > STEP) {
-		size -= STEP;
-		err = disk_truncate(fd, size);
+	if (disk_size(fd, &size, &allocated) != 0)
+		return;
+	for (uint64_t at = 0; at < size; at += STEP) {
+		disk_forget(fd, at, STEP);
 		pool_yield();
 	}
 }
@@ -78,8 +80,9 @@ close_file(struct files *f, struct file *file)
 	}
 	/* Where it stays for an error it is found at the next start; until
 	 * then its bytes are counted. */
-	if (is_free)
-		shrink(file->fd);
+	/* What was never durable would be written for that. */
+	if (file->gone && !file->linked)
+		forget(file->fd);
 	disk_close(file->fd);
 	if (is_free)
 		budget_give(f->budget, file->give);

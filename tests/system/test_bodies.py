@@ -363,3 +363,23 @@ def test_half_a_request_is_never_followed_by_another(make):
             assert b"/victim" not in body[:room + more]
     finally:
         listener.close()
+
+
+def test_what_is_on_its_way_stays_what_it_was(make, origin, path):
+    """What was sent lies in the kernel's buffers, without a copy, and larder is through with
+    it; then it is purged, and nobody has its file any more."""
+    larder = make()
+    body = pattern(9_000_777)
+    url = origin.on(path, Reply(body, fields={"Cache-Control": "max-age=600"}))
+    assert larder.get(url).body == body
+    larder.ctl("gc", check=0)
+    with larder.client(receive_buffer=16 << 20) as client:
+        client.send_head("GET", url)
+        assert client.head().hit
+        larder.ctl("purge", url, check=0)
+        got = b""
+        while larder.log.read_text().count(f" {url} ") < 2:  # the rest is not under way yet
+            got += client.exactly(min(65536, len(body) - len(got)))
+            time.sleep(0.02)
+        wait_for(lambda: larder.disk() < len(body))
+        assert got + client.exactly(len(body) - len(got)) == body

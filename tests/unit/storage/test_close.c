@@ -10,14 +10,14 @@
 
 /* What a thread that must not wait for the disk does with it. */
 static pthread_t hasty;
-static _Atomic unsigned by_hasty, unlinked, shortened;
+static _Atomic unsigned by_hasty, unlinked, forgotten;
 
 static int
 on_disk(enum disk_op op)
 {
 	by_hasty += pthread_equal(pthread_self(), hasty) != 0;
 	unlinked += op == DISK_UNLINK;
-	shortened += op == DISK_TRUNCATE;
+	forgotten += op == DISK_FORGET;
 	return 0;
 }
 
@@ -25,7 +25,7 @@ static void
 watch_disk(void)
 {
 	hasty = pthread_self();
-	by_hasty = unlinked = shortened = 0;
+	by_hasty = unlinked = forgotten = 0;
 	disk_fault(on_disk);
 }
 
@@ -82,7 +82,7 @@ test_pinned(void **state)
 	assert_true(shrinks_to(f, before.disk_used - 7 * MIB));
 	disk_fault(NULL);
 	assert_int_equal(by_hasty, 0);
-	assert_true(shortened > 0);
+	assert_true(forgotten > 0);
 	fixture_free(f);
 }
 
