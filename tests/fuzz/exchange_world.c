@@ -93,6 +93,12 @@ clock_mono_ms(void)
 }
 
 int64_t
+clock_mono_us(void)
+{
+	return clock_mono_ms() * 1000;
+}
+
+int64_t
 world_now(void)
 {
 	return clock_wall_ms() / 1000;
