@@ -214,14 +214,13 @@ after(struct commit *c, struct list *batch)
 	}
 	for (unsigned i = 0; i < c->touched_count; i++) {
 		struct touched *t = &c->touched[i];
+		bool gives_way = writer_gives_way(store);
 
 		if (t->stuck)
-			file_drop_settled(
-			    &store->files, t->id, t->kind, t->now.size);
-		else if (t->doomed && t->there)
-			file_drop(&store->files, t->id, t->now.size);
-		else if (t->doomed && t->kind == PLACE_BLOB)
-			file_drop(&store->files, t->id, t->now.size);
+			file_drop_settled(&store->files, t->id, t->kind,
+			    t->now.size, gives_way);
+		else if (t->doomed && (t->there || t->kind == PLACE_BLOB))
+			file_drop(&store->files, t->id, t->now.size, gives_way);
 		else if (!t->there)
 			file_settle(&store->files, t->id, t->kind);
 	}

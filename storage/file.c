@@ -14,8 +14,8 @@
  *   - A container's file is open at most once.
  *   - The blocks of an unlinked file are free when it is closed, and so the
  *     budget has them back by whoever closes it last.
- *   - To close it takes a quarter of a second for each GiB, so it is a thread
- *     of the closers that does, or the writer; and in steps.
+ *   - That takes a quarter of a second for each GiB, so it is a thread of the
+ *     closers that does it, or the writer.
  */
 #include "file.h"
 
@@ -48,12 +48,13 @@ files_init(struct files *f, int dir, struct budget *budget)
 		f->idle_max = (unsigned)(limit.rlim_cur / 8);
 	f->dir = dir;
 	f->budget = budget;
+	f->closers = NULL;
 }
 
 /* It is not made shorter: what was sent without a copy may still be on its way
  * out of these pages, and the kernel zeroes what it cuts off. */
 static void
-forget(int fd)
+forget(int fd, bool gives_way)
 {
 	uint64_t size, allocated;
 
@@ -61,12 +62,13 @@ forget(int fd)
 		return;
 	for (uint64_t at = 0; at < size; at += STEP) {
 		disk_forget(fd, at, STEP);
-		pool_yield();
+		if (gives_way)
+			pool_yield();
 	}
 }
 
 static void
-close_file(struct files *f, struct file *file)
+close_file(struct files *f, struct file *file, bool gives_way)
 {
 	bool is_free = file->gone;
 
@@ -75,14 +77,14 @@ close_file(struct files *f, struct file *file)
 	if (file->linked) {
 		char name[FILE_NAME];
 
+		/* Where it stays for an error it is found at the next start;
+		 * until then its bytes are counted. */
 		file_name(file->id, file->kind, true, name);
 		is_free = disk_unlink(f->dir, name) == 0;
 	}
-	/* Where it stays for an error it is found at the next start; until
-	 * then its bytes are counted. */
-	/* What was never durable would be written for that. */
+	/* Of one that was never whole the kernel would write what is dirty. */
 	if (file->gone && !file->linked)
-		forget(file->fd);
+		forget(file->fd, gives_way);
 	disk_close(file->fd);
 	if (is_free)
 		budget_give(f->budget, file->give);
@@ -101,7 +103,7 @@ files_release(struct files *f)
 		struct file *file = container_of(node, struct file, idle);
 
 		list_remove(&file->node);
-		close_file(f, file);
+		close_file(f, file, false);
 	}
 	for (unsigned i = 0; i < FILE_BUCKETS; i++)
 		check(list_empty(&f->buckets[i]));
@@ -172,7 +174,7 @@ on_closing(struct job *job, struct frame_coder *coder)
 	struct file *file = container_of(job, struct file, closing);
 
 	(void)coder;
-	close_file(file->files, file);
+	close_file(file->files, file, true);
 }
 
 /* One reference less; NULL, or who is to be closed now. */
@@ -209,7 +211,7 @@ file_unref(struct files *f, struct file **p)
 	if (last && last->gone && f->closers)
 		pool_add(f->closers, &last->closing);
 	else if (last)
-		close_file(f, last);
+		close_file(f, last, false);
 }
 
 bool
@@ -345,7 +347,7 @@ file_open(struct files *f, const struct place *place, uint64_t object,
 	if (!err && file->kind == PLACE_BLOB)
 		err = read_table(file, place, object);
 	if (err) {
-		close_file(f, file);
+		close_file(f, file, false);
 		*out = NULL;
 		return err;
 	}
@@ -355,7 +357,7 @@ file_open(struct files *f, const struct place *place, uint64_t object,
 		list_append(bucket(f, file->id), &file->node);
 	pthread_mutex_unlock(&f->lock);
 	if (other)
-		close_file(f, file);
+		close_file(f, file, false);
 	*out = other ? other : file;
 	return 0;
 }
@@ -411,7 +413,8 @@ file_condemn(struct files *f, uint64_t id, enum place_kind kind)
 }
 
 static void
-drop(struct files *f, const char *name, uint64_t id, uint64_t bytes)
+drop(struct files *f, const char *name, uint64_t id, uint64_t bytes,
+    bool gives_way)
 {
 	struct file *file;
 
@@ -429,26 +432,26 @@ drop(struct files *f, const char *name, uint64_t id, uint64_t bytes)
 	if (!file)
 		budget_give(f->budget, bytes);
 	else if ((file = leave(f, file)))
-		close_file(f, file);
+		close_file(f, file, gives_way);
 }
 
 void
-file_drop(struct files *f, uint64_t id, uint64_t bytes)
+file_drop(struct files *f, uint64_t id, uint64_t bytes, bool gives_way)
 {
 	char name[FILE_NAME];
 
 	file_name(id, PLACE_NONE, true, name);
-	drop(f, name, id, bytes);
+	drop(f, name, id, bytes, gives_way);
 }
 
 void
-file_drop_settled(
-    struct files *f, uint64_t id, enum place_kind kind, uint64_t bytes)
+file_drop_settled(struct files *f, uint64_t id, enum place_kind kind,
+    uint64_t bytes, bool gives_way)
 {
 	char name[FILE_NAME];
 
 	file_name(id, kind, false, name);
-	drop(f, name, id, bytes);
+	drop(f, name, id, bytes, gives_way);
 }
 
 void

@@ -88,6 +88,7 @@ writer_stall(struct store *store, struct blob *blob)
 	ended = w->ended;
 	if (!ended)
 		list_append(&w->stalled, &blob->stall);
+	w->awaited = true;
 	w->not_before = 0;
 	pthread_cond_signal(&w->wake);
 	pthread_mutex_unlock(&w->lock);
@@ -122,13 +123,15 @@ writer_flush(struct store *store)
 	pthread_mutex_lock(&w->lock);
 	ticket = w->tickets;
 	until = w->failed + FLUSH_TRIES;
+	w->flushing++;
 	while (!durable(w, ticket) && !err) {
-		w->hurry = true;
+		w->awaited = true;
 		pthread_cond_signal(&w->wake);
 		pthread_cond_wait(&w->done, &w->lock);
 		if (w->failed >= until)
 			err = w->error;
 	}
+	w->flushing--;
 	pthread_mutex_unlock(&w->lock);
 	return err;
 }
@@ -143,6 +146,7 @@ writer_gc(struct store *store)
 	/* The round that may be under way does not count. */
 	until = w->rounds + 2;
 	w->gc_wanted += 2;
+	w->awaited = true;
 	while (w->rounds < until) {
 		pthread_cond_signal(&w->wake);
 		pthread_cond_wait(&w->done, &w->lock);

@@ -253,7 +253,7 @@ on_leftover(void *arg, const char *name)
 	if (!err)
 		file_settle(&store->files, id, c.kind);
 	else if (err == LARDER_ABSENT)
-		file_drop(&store->files, id, 0);
+		file_drop(&store->files, id, 0, false);
 }
 
 static void

@@ -26,7 +26,9 @@ be_nice(void)
 	(void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
 }
 
-static _Thread_local int64_t yielded; /* clock_mono_us() */
+/* When this thread last looked, and what it had had of the processor when it
+ * last gave it away. */
+static _Thread_local int64_t looked_us, yielded_us;
 
 /* A kernel that does not preempt by itself lets who has the processor keep it
  * until its tick, 4 ms or more. */
@@ -34,13 +36,20 @@ void
 pool_yield(void)
 {
 	(void)sched_yield();
-	yielded = clock_mono_us();
+	yielded_us = clock_cpu_us();
 }
 
 void
 pool_pause(void)
 {
-	if (clock_mono_us() - yielded >= PAUSE_US)
+	int64_t now = clock_mono_us();
+
+	/* What it waited for a disk it did not have the processor; but to ask
+	 * for that is a system call. */
+	if (now - looked_us < PAUSE_US)
+		return;
+	looked_us = now;
+	if (clock_cpu_us() - yielded_us >= PAUSE_US)
 		pool_yield();
 }
 

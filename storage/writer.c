@@ -157,8 +157,8 @@ take_batch(struct store *store, struct list *batch)
 		list_append(batch, node);
 		n++;
 	}
-	w->stating = !list_empty(&w->states);
 	list_splice(&w->states_taken, &w->states);
+	w->stating = !list_empty(&w->states_taken);
 	pthread_mutex_unlock(&w->lock);
 }
 
@@ -292,11 +292,18 @@ round_once(struct store *store, bool gc)
 }
 
 /* Those who serve have the processor first, but not where what is stored comes
- * in faster than it is written. */
-void
-writer_pause(struct store *store)
+ * in faster than it is written, nor where they wait for what is done. */
+bool
+writer_gives_way(const struct store *store)
 {
-	if (store->pending < store->pending_max / 2)
+	return !store->writer.awaited &&
+	       store->pending < store->pending_max / 2;
+}
+
+void
+writer_pause(const struct store *store)
+{
+	if (writer_gives_way(store))
 		pool_pause();
 }
 
@@ -316,12 +323,12 @@ until_due(struct store *store)
 		    container_of(w->dirty.next, struct entry, node);
 
 		wait = first->since + WRITER_WINDOW_MS - now;
-		if (w->hurry || w->ending ||
+		if (w->flushing || w->ending ||
 		    w->dirty_bytes > WRITER_WINDOW_BYTES ||
 		    w->dirty_count >= group_limit(store))
 			wait = 0;
 	} else if (!list_empty(&w->states) || !list_empty(&w->states_taken)) {
-		wait = w->hurry || w->ending ? 0 : WRITER_WINDOW_MS;
+		wait = w->flushing || w->ending ? 0 : WRITER_WINDOW_MS;
 	} else if (w->ending) {
 		return 0;
 	}
@@ -442,6 +449,8 @@ run(void *arg)
 		}
 		before = waiting(w);
 		gc = w->gc_wanted > 0;
+		w->awaited =
+		    w->flushing || gc || w->ending || !list_empty(&w->stalled);
 		pthread_mutex_unlock(&w->lock);
 		if (store->is_unseen)
 			look_through(store);
@@ -451,8 +460,6 @@ run(void *arg)
 		pthread_mutex_lock(&w->lock);
 		w->rounds++;
 		w->gc_wanted -= w->gc_wanted > 0;
-		if (list_empty(&w->dirty))
-			w->hurry = false;
 		/* At the end, what cannot be written is given up. */
 		failures = w->ending && before && waiting(w) >= before
 			       ? failures + 1
@@ -540,7 +547,7 @@ writer_stop(struct store *store)
 
 	if (w->running) {
 		pthread_mutex_lock(&w->lock);
-		w->ending = true;
+		w->ending = w->awaited = true;
 		pthread_cond_signal(&w->wake);
 		pthread_mutex_unlock(&w->lock);
 		pthread_join(w->thread, NULL);

@@ -68,13 +68,16 @@ struct writer {
 	uint64_t failed;     /* commits that were not made */
 	int error;	     /* the last of these */
 	unsigned gc_wanted;
-	bool hurry, ending, ended;
-	_Atomic bool closing; /* the store is; the writer goes on */
-	bool stating;	      /* values of `states` are being committed */
+	unsigned flushing; /* who waits for all to be durable */
+	bool ending, ended;
+	bool stating; /* values of `states` are being committed */
 	uint64_t
 	    busy_since; /* ticket of the oldest change in the batch, or 0 */
 	uint64_t dirty_bytes;
 	int64_t not_before; /* monotonic ms: what was left waits until then */
+	/* Read without it. */
+	_Atomic bool closing; /* the store is; the writer goes on */
+	_Atomic bool awaited; /* somebody waits for the present round */
 
 	/* The thread's own. */
 	struct frame_coder coder;
@@ -121,8 +124,10 @@ void writer_stall(struct store *store, struct blob *blob);
 /* Returns when all changes before are durable: 0; or an error, once that has
  * failed some times. */
 int writer_flush(struct store *store);
-/* Between two steps of what takes longer. */
-void writer_pause(struct store *store);
+/* The writer's: may others have the processor first? */
+bool writer_gives_way(const struct store *store);
+/* Between two steps of what takes longer: lets them have it. */
+void writer_pause(const struct store *store);
 /* Returns when the loop has been around with eviction asked for. */
 void writer_gc(struct store *store);
 

@@ -12,5 +12,7 @@ int64_t clock_wall_ms(void);
 /* Milliseconds from some start; never goes back. */
 int64_t clock_mono_ms(void);
 int64_t clock_mono_us(void);
+/* Microseconds of the processor that this thread has had. */
+int64_t clock_cpu_us(void);
 
 #endif

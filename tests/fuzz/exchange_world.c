@@ -99,6 +99,12 @@ clock_mono_us(void)
 }
 
 int64_t
+clock_cpu_us(void)
+{
+	return clock_mono_us();
+}
+
+int64_t
 world_now(void)
 {
 	return clock_wall_ms() / 1000;
