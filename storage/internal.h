@@ -42,6 +42,7 @@ struct store {
 	struct memory memory;
 	struct pool readers;  /* threads that read, and decode */
 	struct pool spillers; /* threads that write large blobs */
+	struct pool closers;  /* threads that close files that are gone */
 	struct writer writer;
 	struct presser *presser; /* NULL: there is none */
 	struct salvage *salvage;

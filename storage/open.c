@@ -350,8 +350,11 @@ start_threads(
 
 	if (!err)
 		err = pool_start(&store->spillers, POOL_MAX, "spiller");
+	/* So that one that is large does not hold all others up. */
+	if (!err)
+		err = pool_start(&store->closers, 2, "closer");
 	if (!err) {
-		store->files.closers = &store->spillers;
+		store->files.closers = &store->closers;
 		err = writer_start(store);
 	}
 	if (!err)
@@ -370,6 +373,7 @@ release(struct store *store)
 	/* It gives jobs to the spillers until its end; they to nobody then. */
 	writer_stop(store);
 	pool_stop(&store->spillers);
+	pool_stop(&store->closers);
 	store->files.closers = NULL;
 	writer_release(store);
 	salvage_release(store);
@@ -442,6 +446,7 @@ store_open(
 	files_init(&store->files, -1, &store->budget);
 	pool_init(&store->readers);
 	pool_init(&store->spillers);
+	pool_init(&store->closers);
 	writer_prepare(store);
 	store->sketch = sketch_new(store->budget.size);
 	err = memory_init(&store->memory, o->memory);
