@@ -159,6 +159,9 @@ blob_cold(struct store *store, struct hash hash, struct object *o)
 	b->head_place = o->info.head;
 	b->place = o->info.body;
 	b->object = object_new(o->key, &o->info);
+	/* A new file that no commit names yet stays while this reads it. */
+	if (b->object && o->pressed)
+		b->object->pressed = pressed_ref(o->pressed);
 	if (o->head)
 		b->head = chunk_ref(o->head);
 	if (!b->object)
