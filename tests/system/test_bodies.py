@@ -381,5 +381,5 @@ def test_what_is_on_its_way_stays_what_it_was(make, origin, path):
         while larder.log.read_text().count(f" {url} ") < 2:  # the rest is not under way yet
             got += client.exactly(min(65536, len(body) - len(got)))
             time.sleep(0.02)
-        wait_for(lambda: larder.disk() < len(body))
+        wait_for(lambda: not larder.holds_deleted())
         assert got + client.exactly(len(body) - len(got)) == body

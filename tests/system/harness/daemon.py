@@ -330,6 +330,17 @@ class Larder:
                 seen[st.st_ino] = st.st_blocks * 512
         return sum(seen.values())
 
+    def holds_deleted(self):
+        """Has it a file of the cache's folder open that is unlinked?"""
+        for fd in pathlib.Path(f"/proc/{self.pid}/fd").iterdir():
+            try:
+                target = os.readlink(fd)
+            except FileNotFoundError:
+                continue
+            if target.startswith(str(self.cache)) and target.endswith(" (deleted)"):
+                return True
+        return False
+
     def rss(self):
         """Resident private memory in bytes; mapped files are not counted."""
         status = pathlib.Path(f"/proc/{self.pid}/status").read_text()
