@@ -8,6 +8,7 @@
 
 #include "http/authority.h"
 #include "http/chars.h"
+#include "http/forward.h"
 
 static int
 refuse(struct http_fault *fault, const char *text)
@@ -224,12 +225,17 @@ http_target_same_origin(
 struct bytes
 http_target_authority(const struct http_target *target, struct arena *arena)
 {
-	const char *open = target->v6 ? "[" : "",
-		   *close = target->v6 ? "]" : "";
+	struct http_out out;
 
-	if (target->port == (target->tls ? 443 : 80))
-		return arena_printf(
-		    arena, "%s%.*s%s", open, BYTES_FMT(target->host), close);
-	return arena_printf(arena, "%s%.*s%s:%u", open, BYTES_FMT(target->host),
-	    close, (unsigned)target->port);
+	http_out_init(&out, arena, target->host.n + sizeof("[]:65535"));
+	if (target->v6)
+		http_out_str(&out, "[");
+	http_out_bytes(&out, target->host);
+	if (target->v6)
+		http_out_str(&out, "]");
+	if (target->port != (target->tls ? 443 : 80)) {
+		http_out_str(&out, ":");
+		http_out_u64(&out, target->port);
+	}
+	return http_out_done(&out);
 }

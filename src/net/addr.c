@@ -183,6 +183,20 @@ addr_port(const union addr *a)
 	}
 }
 
+/* Once a response: inet_ntop() takes sprintf() for it. */
+static void
+format_v4(const uint8_t ip[4], char *out)
+{
+	for (unsigned i = 0; i < 4; i++) {
+		if (ip[i] >= 100)
+			*out++ = (char)('0' + ip[i] / 100);
+		if (ip[i] >= 10)
+			*out++ = (char)('0' + ip[i] / 10 % 10);
+		*out++ = (char)('0' + ip[i] % 10);
+		*out++ = i < 3 ? '.' : '\0';
+	}
+}
+
 const char *
 addr_format_host(const union addr *a, char out[ADDR_TEXT])
 {
@@ -192,7 +206,7 @@ addr_format_host(const union addr *a, char out[ADDR_TEXT])
 		snprintf(out, ADDR_TEXT, "unix:%.*s",
 		    (int)sizeof(a->un.sun_path), a->un.sun_path);
 	else if (is_v4(ip))
-		inet_ntop(AF_INET, ip + 12, out, ADDR_TEXT);
+		format_v4(ip + 12, out);
 	else
 		inet_ntop(AF_INET6, ip, out, ADDR_TEXT);
 	return out;
