@@ -24,7 +24,13 @@ struct eviction {
 /* What lies with something that waits to be written may find no room for that;
  * what is behind it can go all the same. On a disk that is full there is none
  * for any. */
-#define REFUSED_MAX 64u
+#define REFUSED_MAX   64u
+/* So many containers are looked at before the first one is judged, or as many
+ * as have so many members. */
+#define LOOKS	      64u
+#define LOOKS_MEMBERS 16384u
+/* Odd, so that it comes by all of them; LOOKS by the golden ratio. */
+#define LOOKS_STRIDE  39u
 
 static bool
 done(const struct eviction *e)
@@ -83,6 +89,31 @@ pass_by(struct store *store, enum policy_queue queue, uint64_t id,
 	catalog_reader_rest(r);
 	if (!err && now.queue == was->queue && now.live >= was->live)
 		store->writer.scan[queue] = was->queue + 1;
+}
+
+/* The first to be judged since the start would be compared with itself: some
+ * containers from all over the cache say what it is worth. In an order that
+ * is spread wherever it ends. */
+static void
+look_around(struct store *store)
+{
+	struct catalog_reader *r = store->writer.reader;
+	uint64_t share = store->next_id / LOOKS + 1;
+	size_t seen = 0;
+
+	for (unsigned i = 0; i < LOOKS && seen < LOOKS_MEMBERS; i++) {
+		uint64_t id = share * (i * LOOKS_STRIDE % LOOKS);
+		uint64_t end = id + share;
+		struct members m;
+		int err = catalog_next_container(r, &id);
+
+		catalog_reader_rest(r);
+		if (err || id >= end || members_load(store, id, &m) != 0)
+			continue;
+		policy_look(&store->writer.policy, m.says, m.count);
+		seen += m.count;
+		members_release(&m);
+	}
 }
 
 /* ---- packs --------------------------------------------------------------- */
@@ -238,6 +269,8 @@ evict_room(struct store *store, uint64_t need, unsigned *stalled)
 	store->writer.scan[POLICY_SMALL] = 0;
 	store->writer.scan[POLICY_MAIN] = WRITER_MAIN;
 	policy_resize(&store->writer.policy, store->budget.size);
+	if (!done(&e) && policy_is_blind(&store->writer.policy))
+		look_around(store);
 	while (!done(&e) && e.stayed / 8 <= e.disk && step(&e))
 		resume(&e);
 	*stalled = e.stalled;

@@ -100,6 +100,20 @@ see(struct policy *p, const struct policy_member *m)
 		p->total += p->seen[i] /= 2;
 }
 
+bool
+policy_is_blind(const struct policy *p)
+{
+	return p->total == 0;
+}
+
+void
+policy_look(struct policy *p, const struct policy_member *members, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!members[i].bound)
+			see(p, &members[i]);
+}
+
 /* With each round half as much stays, and at last nothing. */
 static unsigned
 price(const struct policy *p, unsigned round)
@@ -196,9 +210,7 @@ policy_judge(struct policy *p, const struct policy_container *c,
 	unsigned least;
 	uint64_t kept, bytes;
 
-	for (size_t i = 0; i < n; i++)
-		if (!members[i].bound)
-			see(p, &members[i]);
+	policy_look(p, members, n);
 	least = price(p, c->round);
 	kept = decide(members, n, least);
 	if (c->blob)

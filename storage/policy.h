@@ -72,6 +72,14 @@ enum policy_queue policy_enter(
 void policy_stored(struct policy *p, uint64_t bytes);
 void policy_rewrote(struct policy *p, uint64_t bytes);
 
+/* Has anything been judged, or looked at, yet? Without that a container would
+ * be compared with itself. */
+bool policy_is_blind(const struct policy *p);
+/* Members of a container that is not judged now: what is stored is worth that.
+ */
+void policy_look(
+    struct policy *p, const struct policy_member *members, size_t n);
+
 /* What becomes of a container and of each of its members, which are ordered
  * by offset. */
 enum policy_way policy_judge(struct policy *p, const struct policy_container *c,

@@ -146,6 +146,40 @@ test_second_chance(void **state)
 	fixture_free(f);
 }
 
+/* What is judged first is compared with what is stored, not with itself. */
+static void
+test_first_look(void **state)
+{
+	struct fixture *f = fixture_new(64 * MIB, 0);
+	struct store_stats stats;
+	unsigned there = 0;
+	char key[64];
+
+	(void)state;
+	for (unsigned i = 0; i < 400; i++) {
+		snprintf(key, sizeof(key), "hot/%u", i);
+		put(f, key, "", i, 8192, true);
+		for (unsigned k = 0; k < 12; k++)
+			touch(f, key);
+	}
+	store_flush(f->store);
+	for (unsigned i = 0; i < 100; i++) {
+		snprintf(key, sizeof(key), "new/%u", i);
+		put(f, key, "", i, MIB, true);
+		if (i % 10 == 0)
+			store_flush(f->store);
+	}
+	store_flush(f->store);
+	store_stats(f->store, &stats);
+	assert_true(stats.evicted > 20);
+	for (unsigned i = 0; i < 400; i++) {
+		snprintf(key, sizeof(key), "hot/%u", i);
+		there += get(f, key, "", i, 8192) == 0;
+	}
+	assert_int_equal(there, 400);
+	fixture_free(f);
+}
+
 /* Bodies that wait to be indexed when the bound comes down are all that there
  * is: they are indexed, so that they can go. */
 static void
@@ -528,6 +562,7 @@ main(void)
 	    cmocka_unit_test(test_hard),
 	    cmocka_unit_test(test_crowd),
 	    cmocka_unit_test(test_second_chance),
+	    cmocka_unit_test(test_first_look),
 	    cmocka_unit_test(test_cut),
 	    cmocka_unit_test(test_cut_before_the_index),
 	    cmocka_unit_test(test_holes),
