@@ -417,11 +417,17 @@ drop(struct files *f, const char *name, uint64_t id, uint64_t bytes,
     bool gives_way)
 {
 	struct file *file;
+	int fd = -1;
 
+	/* Or the kernel drops all of its pages at once. */
+	if (gives_way && bytes > STEP)
+		(void)disk_open(f->dir, name, O_RDONLY, &fd);
 	/* Where it stays for an error it is found at the next start; until
 	 * then its bytes are counted. */
-	if (disk_unlink(f->dir, name) != 0)
+	if (disk_unlink(f->dir, name) != 0) {
+		disk_close(fd);
 		return;
+	}
 	pthread_mutex_lock(&f->lock);
 	file = find_locked(f, id);
 	if (file) {
@@ -429,6 +435,9 @@ drop(struct files *f, const char *name, uint64_t id, uint64_t bytes,
 		file->give = bytes;
 	}
 	pthread_mutex_unlock(&f->lock);
+	if (!file && fd >= 0)
+		forget(fd, true);
+	disk_close(fd);
 	if (!file)
 		budget_give(f->budget, bytes);
 	else if ((file = leave(f, file)))
