@@ -203,8 +203,10 @@ after(struct commit *c, struct list *batch)
 	policy_stored(&store->writer.policy, c->stored);
 	policy_rewrote(&store->writer.policy, c->rewritten);
 	sketch_remember(store->sketch, store->objects);
-	for (unsigned i = 0; i < c->count; i++)
+	for (unsigned i = 0; i < c->count; i++) {
+		writer_pause(store);
 		keep_blobs(&c->items[i]);
+	}
 	/* From now on nobody is sent to where what moved was; so who reads
 	 * there and finds that it is gone looks again. */
 	for (unsigned i = 0; i < c->count; i++) {
@@ -216,6 +218,7 @@ after(struct commit *c, struct list *batch)
 		struct touched *t = &c->touched[i];
 		bool gives_way = writer_gives_way(store);
 
+		writer_pause(store);
 		if (t->stuck)
 			file_drop_settled(&store->files, t->id, t->kind,
 			    t->now.size, gives_way);
@@ -224,16 +227,20 @@ after(struct commit *c, struct list *batch)
 		else if (!t->there)
 			file_settle(&store->files, t->id, t->kind);
 	}
-	for (unsigned i = 0; i < c->region_count; i++)
+	for (unsigned i = 0; i < c->region_count; i++) {
+		writer_pause(store);
 		punch(c, &c->regions[i]);
+	}
 	punch_blocks(c);
 }
 
 static void
 release(struct commit *c)
 {
-	for (unsigned i = 0; i < c->count; i++)
+	for (unsigned i = 0; i < c->count; i++) {
+		writer_pause(c->store);
 		image_unref(&c->items[i].image);
+	}
 	free(c->items);
 	free(c->touched);
 	free(c->regions);
@@ -253,6 +260,7 @@ take_items(struct commit *c, struct list *batch)
 	list_each_safe (node, batch) {
 		struct item *item = &c->items[c->count];
 
+		writer_pause(c->store);
 		item->entry = container_of(node, struct entry, node);
 		item->image =
 		    memory_snapshot(c->store, item->entry, &item->version);

@@ -88,7 +88,7 @@ writer_stall(struct store *store, struct blob *blob)
 	ended = w->ended;
 	if (!ended)
 		list_append(&w->stalled, &blob->stall);
-	w->awaited = true;
+	w->is_short = true;
 	w->not_before = 0;
 	pthread_cond_signal(&w->wake);
 	pthread_mutex_unlock(&w->lock);

@@ -117,6 +117,7 @@ flush(struct store *store, struct pack *p)
 	int err = write_out(store, p);
 
 	if (!err && p->dirty) {
+		writer_pause(store);
 		err = disk_sync(p->file->fd);
 		p->dirty = err != 0;
 	}

@@ -12,9 +12,7 @@
 
 /* Those who wait for these threads wait for a disk, or for what is large; they
  * are not to hold up a worker that shares their processor. */
-#define NICE	 5
-/* No worker waits for longer than about that and a step. */
-#define PAUSE_US 250
+#define NICE 5
 
 static void
 be_nice(void)
@@ -26,9 +24,9 @@ be_nice(void)
 	(void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
 }
 
-/* When this thread last looked, and what it had had of the processor when it
- * last gave it away. */
-static _Thread_local int64_t looked_us, yielded_us;
+/* What this thread had had of the processor when it last gave it away, and
+ * until when it cannot have had it for long enough since. */
+static _Thread_local int64_t yielded_us, due_us;
 
 /* A kernel that does not preempt by itself lets who has the processor keep it
  * until its tick, 4 ms or more. */
@@ -37,19 +35,22 @@ pool_yield(void)
 {
 	(void)sched_yield();
 	yielded_us = clock_cpu_us();
+	due_us = 0;
 }
 
 void
-pool_pause(void)
+pool_pause(unsigned turn_us)
 {
-	int64_t now = clock_mono_us();
+	int64_t now = clock_mono_us(), left;
 
 	/* What it waited for a disk it did not have the processor; but to ask
 	 * for that is a system call. */
-	if (now - looked_us < PAUSE_US)
+	if (now < due_us)
 		return;
-	looked_us = now;
-	if (clock_cpu_us() - yielded_us >= PAUSE_US)
+	left = turn_us - (clock_cpu_us() - yielded_us);
+	if (left > 0)
+		due_us = now + left;
+	else
 		pool_yield();
 }
 

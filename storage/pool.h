@@ -33,8 +33,9 @@ void pool_add(struct pool *pool, struct job *job);
 /* For who works in the background, between two steps: whoever else waits for
  * the processor has it now. */
 void pool_yield(void);
-/* The same, but not more often than is worth it: for steps that are small. */
-void pool_pause(void);
+/* The same, once this thread has had it for so many microseconds: for steps
+ * that are small. */
+void pool_pause(unsigned turn_us);
 /* All jobs are done when it returns. Also for one that was not started. */
 void pool_stop(struct pool *pool);
 

@@ -447,13 +447,16 @@ commit_transact(struct commit *c)
 		return err;
 	}
 	condemn(c, false);
+	writer_pause(store);
 	/* A file made since the last time has a name that lasts, and what is
 	 * condemned does not come back under its old one. */
 	err = disk_sync_folder(store->dir, "tmp");
+	writer_pause(store);
 	if (err)
 		catalog_abort(store->catalog);
 	else
 		err = catalog_commit(store->catalog);
+	writer_pause(store);
 	if (err)
 		condemn(c, true);
 	return err;

@@ -39,6 +39,8 @@
 /* After the start others have the processor. */
 #define SETTLE_MS    300
 #define FAILED_MS    500
+/* No worker waits for longer than about that and a step. */
+#define TURN_US	     250u
 /* So much that was pending leaves holes in the heap that are worth giving back,
  * once it has been over for a while. Not often: who allocates meanwhile waits
  * for some milliseconds. */
@@ -258,6 +260,7 @@ writer_resume(struct store *store, unsigned most, bool refused)
 	pthread_mutex_lock(&w->lock);
 	for (; n < most && (node = list_shift(&w->stalled)); n++)
 		list_append(&all, node);
+	w->is_short = !list_empty(&w->stalled);
 	pthread_mutex_unlock(&w->lock);
 	while ((node = list_shift(&all)))
 		blob_resume(container_of(node, struct blob, stall), refused);
@@ -291,20 +294,39 @@ round_once(struct store *store, bool gc)
 	}
 }
 
-/* Those who serve have the processor first, but not where what is stored comes
- * in faster than it is written, nor where they wait for what is done. */
+/*
+ * Those who serve have the processor first. But beside a worker that is always
+ * busy a turn comes but once in some milliseconds: it is longer where there is
+ * more to be written than a window's, or a transfer waits for room; and the
+ * writer keeps the processor where somebody waits for it to be done. In
+ * microseconds, or 0: as long as it takes.
+ */
+static unsigned
+turn_of(const struct store *store)
+{
+	const struct writer *w = &store->writer;
+	uint64_t eighths = store->pending * 8 / store->pending_max;
+
+	if (w->awaited || eighths > 6)
+		return 0;
+	if (w->is_short && eighths < 5)
+		eighths = 5;
+	return eighths < 4 ? TURN_US : TURN_US << (eighths - 3);
+}
+
 bool
 writer_gives_way(const struct store *store)
 {
-	return !store->writer.awaited &&
-	       store->pending < store->pending_max / 2;
+	return turn_of(store) > 0;
 }
 
 void
 writer_pause(const struct store *store)
 {
-	if (writer_gives_way(store))
-		pool_pause();
+	unsigned turn_us = turn_of(store);
+
+	if (turn_us)
+		pool_pause(turn_us);
 }
 
 /* ---- the loop ------------------------------------------------------------ */
@@ -449,8 +471,7 @@ run(void *arg)
 		}
 		before = waiting(w);
 		gc = w->gc_wanted > 0;
-		w->awaited =
-		    w->flushing || gc || w->ending || !list_empty(&w->stalled);
+		w->awaited = w->flushing || gc || w->ending;
 		pthread_mutex_unlock(&w->lock);
 		if (store->is_unseen)
 			look_through(store);

@@ -76,8 +76,9 @@ struct writer {
 	uint64_t dirty_bytes;
 	int64_t not_before; /* monotonic ms: what was left waits until then */
 	/* Read without it. */
-	_Atomic bool closing; /* the store is; the writer goes on */
-	_Atomic bool awaited; /* somebody waits for the present round */
+	_Atomic bool closing;  /* the store is; the writer goes on */
+	_Atomic bool awaited;  /* somebody waits for the present round */
+	_Atomic bool is_short; /* of room: somebody is stalled */
 
 	/* The thread's own. */
 	struct frame_coder coder;
