@@ -216,14 +216,13 @@ after(struct commit *c, struct list *batch)
 	}
 	for (unsigned i = 0; i < c->touched_count; i++) {
 		struct touched *t = &c->touched[i];
-		bool gives_way = writer_gives_way(store);
 
 		writer_pause(store);
 		if (t->stuck)
-			file_drop_settled(&store->files, t->id, t->kind,
-			    t->now.size, gives_way);
+			file_drop_settled(
+			    &store->files, t->id, t->kind, t->now.size, store);
 		else if (t->doomed && (t->there || t->kind == PLACE_BLOB))
-			file_drop(&store->files, t->id, t->now.size, gives_way);
+			file_drop(&store->files, t->id, t->now.size, store);
 		else if (!t->there)
 			file_settle(&store->files, t->id, t->kind);
 	}
@@ -295,8 +294,10 @@ commit_batch(
 		err = commit_place(&c, &c.items[i]);
 	if (!err)
 		err = pack_flush(store);
-	if (!err)
+	if (!err) {
+		pack_keep(store);
 		err = commit_transact(&c);
+	}
 	if (err) {
 		c.before.pack = w->totals.pack;
 		c.before.main_pack = w->totals.main_pack;

@@ -37,7 +37,7 @@ start(struct store *store, enum policy_queue queue)
 
 	if (err)
 		return err;
-	p->end = 0;
+	p->end = p->sure = 0;
 	p->taken = 0;
 	*total_of(w, queue) = id;
 	return 0;
@@ -68,7 +68,7 @@ pack_resume(struct store *store, enum policy_queue queue)
 		*id = 0;
 		return err == LARDER_ABSENT || err == LARDER_DAMAGED ? 0 : err;
 	}
-	p->end = c.end;
+	p->end = p->sure = c.end;
 	p->taken = disk_round(c.end);
 	return 0;
 }
@@ -138,10 +138,23 @@ pack_forget(struct store *store)
 {
 	for (unsigned i = 0; i < POLICY_QUEUES; i++) {
 		struct pack *p = &store->writer.packs[i];
+		uint64_t written = p->end - p->gathered;
 
-		p->end -= p->gathered;
+		p->end = p->sure;
 		empty(p);
+		if (!p->file || written <= p->sure ||
+		    disk_truncate(p->file->fd, p->sure) != 0)
+			continue;
+		budget_give(&store->budget, p->taken - disk_round(p->sure));
+		p->taken = disk_round(p->sure);
 	}
+}
+
+void
+pack_keep(struct store *store)
+{
+	for (unsigned i = 0; i < POLICY_QUEUES; i++)
+		store->writer.packs[i].sure = store->writer.packs[i].end;
 }
 
 void

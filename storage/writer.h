@@ -37,6 +37,7 @@ struct store;
 struct pack {
 	struct file *file; /* or NULL */
 	uint64_t end;	   /* where the next record goes */
+	uint64_t sure;	   /* up to there the catalog may name it */
 	uint64_t taken;	   /* of the budget, for its file */
 	bool dirty;	   /* written, not durable */
 	/* Of what is before `end` and not written yet: its pieces, most of
@@ -173,7 +174,9 @@ int pack_resume(struct store *store, enum policy_queue queue);
 int pack_flush(struct store *store);
 /* No more is appended to the present one. */
 void pack_retire(struct store *store, enum policy_queue queue);
-/* What is not flushed is forgotten. */
+/* The catalog may name what was flushed from now on. */
+void pack_keep(struct store *store);
+/* What was appended since then is forgotten, and given back. */
 void pack_forget(struct store *store);
 /* Is it one that is appended to? */
 bool pack_is_open(const struct store *store, uint64_t id);

@@ -120,12 +120,48 @@ test_states_that_are_tried_again(void **state)
 	fixture_free(f);
 }
 
+/* ---- what a group that fails has written --------------------------------- */
+
+static int
+on_any_sync(enum disk_op op)
+{
+	return op == DISK_SYNC && is_writer() ? EIO : 0;
+}
+
+/* It does not stay in the pack. */
+static void
+test_group_that_fails(void **state)
+{
+	struct fixture *f = fixture_new(64 * MIB, 8 * MIB);
+	char key[16];
+
+	(void)state;
+	for (unsigned round = 0; round < 4; round++) {
+		disk_fault(round < 3 ? on_any_sync : NULL);
+		for (unsigned i = 0; i < 100; i++) {
+			snprintf(key, sizeof(key), "k%u", i);
+			put(f, key, "", i, 20000, true);
+		}
+		assert_true((store_flush(f->store) == 0) == (round == 3));
+	}
+	/* 2,000,000 of theirs. */
+	if (du(f->path) > 5 * MIB / 2)
+		fail_msg("%llu bytes", (unsigned long long)du(f->path));
+	fixture_reopen(f);
+	for (unsigned i = 0; i < 100; i++) {
+		snprintf(key, sizeof(key), "k%u", i);
+		assert_int_equal(get(f, key, "", i, 20000), 0);
+	}
+	fixture_free(f);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_gives_way),
 	    cmocka_unit_test(test_states_that_are_tried_again),
+	    cmocka_unit_test(test_group_that_fails),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
