@@ -25,12 +25,10 @@ struct eviction {
  * what is behind it can go all the same. On a disk that is full there is none
  * for any. */
 #define REFUSED_MAX   64u
-/* So many containers are looked at before the first one is judged, or as many
- * as have so many members. */
-#define LOOKS	      64u
-#define LOOKS_MEMBERS 16384u
-/* Odd, so that it comes by all of them; LOOKS by the golden ratio. */
-#define LOOKS_STRIDE  39u
+/* So many containers of each queue are looked at before the first one is
+ * judged, or as many as have so many members. */
+#define LOOKS	      16u
+#define LOOKS_MEMBERS 4096u
 
 static bool
 done(const struct eviction *e)
@@ -91,29 +89,45 @@ pass_by(struct store *store, enum policy_queue queue, uint64_t id,
 		store->writer.scan[queue] = was->queue + 1;
 }
 
-/* The first to be judged since the start would be compared with itself: some
- * containers from all over the cache say what it is worth. In an order that
- * is spread wherever it ends. */
-static void
-look_around(struct store *store)
+static size_t
+look_at(struct store *store, uint64_t id)
 {
-	struct catalog_reader *r = store->writer.reader;
-	uint64_t share = store->next_id / LOOKS + 1;
+	struct members m;
+	size_t n;
+
+	if (members_load(store, id, &m) != 0)
+		return 1;
+	policy_look(&store->writer.policy, m.says, m.count);
+	n = m.count;
+	members_release(&m);
+	return n;
+}
+
+/* The first to be judged since the start would be compared with itself: some
+ * from all over its queue say what the cache is worth. The newest first,
+ * wherever it ends: the oldest are judged soon. */
+static void
+look_around(struct store *store, enum policy_queue queue)
+{
+	struct writer *w = &store->writer;
+	uint64_t main = queue == POLICY_MAIN ? WRITER_MAIN : 0;
+	uint64_t last = 0, id, first, n;
 	size_t seen = 0;
 
-	for (unsigned i = 0; i < LOOKS && seen < LOOKS_MEMBERS; i++) {
-		uint64_t id = share * (i * LOOKS_STRIDE % LOOKS);
-		uint64_t end = id + share;
-		struct members m;
-		int err = catalog_next_container(r, &id);
-
-		catalog_reader_rest(r);
-		if (err || id >= end || members_load(store, id, &m) != 0)
+	if (!head_of(store, queue, &id))
+		return;
+	first = w->scan[queue];
+	n = (w->totals.next_queue | main) - first;
+	for (unsigned i = LOOKS; i-- > 0 && seen < LOOKS_MEMBERS;) {
+		w->scan[queue] = first + n * i / LOOKS;
+		if (w->closing)
+			break;
+		if (!head_of(store, queue, &id) || id == last)
 			continue;
-		policy_look(&store->writer.policy, m.says, m.count);
-		seen += m.count;
-		members_release(&m);
+		last = id;
+		seen += look_at(store, id);
 	}
+	w->scan[queue] = first;
 }
 
 /* ---- packs --------------------------------------------------------------- */
@@ -270,7 +284,8 @@ evict_room(struct store *store, uint64_t need, unsigned *stalled)
 	store->writer.scan[POLICY_MAIN] = WRITER_MAIN;
 	policy_resize(&store->writer.policy, store->budget.size);
 	if (!done(&e) && policy_is_blind(&store->writer.policy))
-		look_around(store);
+		for (unsigned q = 0; q < POLICY_QUEUES; q++)
+			look_around(store, q);
 	while (!done(&e) && e.stayed / 8 <= e.disk && step(&e))
 		resume(&e);
 	*stalled = e.stalled;
