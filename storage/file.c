@@ -25,6 +25,7 @@
 #include <sys/resource.h>
 
 #include "larder/check.h"
+#include "writer.h"
 
 /* Without a map its two ends stand for so many bytes. */
 #define LOOK (64u * 1024)
@@ -54,7 +55,7 @@ files_init(struct files *f, int dir, struct budget *budget)
 /* It is not made shorter: what was sent without a copy may still be on its way
  * out of these pages, and the kernel zeroes what it cuts off. */
 static void
-forget(int fd, bool gives_way)
+forget(int fd, const struct store *writer)
 {
 	uint64_t size, allocated;
 
@@ -62,13 +63,15 @@ forget(int fd, bool gives_way)
 		return;
 	for (uint64_t at = 0; at < size; at += STEP) {
 		disk_forget(fd, at, STEP);
-		if (gives_way)
+		if (writer)
+			writer_pause(writer);
+		else
 			pool_yield();
 	}
 }
 
 static void
-close_file(struct files *f, struct file *file, bool gives_way)
+close_file(struct files *f, struct file *file, const struct store *writer)
 {
 	bool is_free = file->gone;
 
@@ -84,7 +87,7 @@ close_file(struct files *f, struct file *file, bool gives_way)
 	}
 	/* Of one that was never whole the kernel would write what is dirty. */
 	if (file->gone && !file->linked)
-		forget(file->fd, gives_way);
+		forget(file->fd, writer);
 	disk_close(file->fd);
 	if (is_free)
 		budget_give(f->budget, file->give);
@@ -103,7 +106,7 @@ files_release(struct files *f)
 		struct file *file = container_of(node, struct file, idle);
 
 		list_remove(&file->node);
-		close_file(f, file, false);
+		close_file(f, file, NULL);
 	}
 	for (unsigned i = 0; i < FILE_BUCKETS; i++)
 		check(list_empty(&f->buckets[i]));
@@ -174,7 +177,7 @@ on_closing(struct job *job, struct frame_coder *coder)
 	struct file *file = container_of(job, struct file, closing);
 
 	(void)coder;
-	close_file(file->files, file, true);
+	close_file(file->files, file, NULL);
 }
 
 /* One reference less; NULL, or who is to be closed now. */
@@ -211,7 +214,7 @@ file_unref(struct files *f, struct file **p)
 	if (last && last->gone && f->closers)
 		pool_add(f->closers, &last->closing);
 	else if (last)
-		close_file(f, last, false);
+		close_file(f, last, NULL);
 }
 
 bool
@@ -347,7 +350,7 @@ file_open(struct files *f, const struct place *place, uint64_t object,
 	if (!err && file->kind == PLACE_BLOB)
 		err = read_table(file, place, object);
 	if (err) {
-		close_file(f, file, false);
+		close_file(f, file, NULL);
 		*out = NULL;
 		return err;
 	}
@@ -357,7 +360,7 @@ file_open(struct files *f, const struct place *place, uint64_t object,
 		list_append(bucket(f, file->id), &file->node);
 	pthread_mutex_unlock(&f->lock);
 	if (other)
-		close_file(f, file, false);
+		close_file(f, file, NULL);
 	*out = other ? other : file;
 	return 0;
 }
@@ -414,13 +417,13 @@ file_condemn(struct files *f, uint64_t id, enum place_kind kind)
 
 static void
 drop(struct files *f, const char *name, uint64_t id, uint64_t bytes,
-    bool gives_way)
+    const struct store *writer)
 {
 	struct file *file;
 	int fd = -1;
 
 	/* Or the kernel drops all of its pages at once. */
-	if (gives_way && bytes > STEP)
+	if (bytes > STEP)
 		(void)disk_open(f->dir, name, O_RDONLY, &fd);
 	/* Where it stays for an error it is found at the next start; until
 	 * then its bytes are counted. */
@@ -436,31 +439,32 @@ drop(struct files *f, const char *name, uint64_t id, uint64_t bytes,
 	}
 	pthread_mutex_unlock(&f->lock);
 	if (!file && fd >= 0)
-		forget(fd, true);
+		forget(fd, writer);
 	disk_close(fd);
 	if (!file)
 		budget_give(f->budget, bytes);
 	else if ((file = leave(f, file)))
-		close_file(f, file, gives_way);
+		close_file(f, file, writer);
 }
 
 void
-file_drop(struct files *f, uint64_t id, uint64_t bytes, bool gives_way)
+file_drop(
+    struct files *f, uint64_t id, uint64_t bytes, const struct store *writer)
 {
 	char name[FILE_NAME];
 
 	file_name(id, PLACE_NONE, true, name);
-	drop(f, name, id, bytes, gives_way);
+	drop(f, name, id, bytes, writer);
 }
 
 void
 file_drop_settled(struct files *f, uint64_t id, enum place_kind kind,
-    uint64_t bytes, bool gives_way)
+    uint64_t bytes, const struct store *writer)
 {
 	char name[FILE_NAME];
 
 	file_name(id, kind, false, name);
-	drop(f, name, id, bytes, gives_way);
+	drop(f, name, id, bytes, writer);
 }
 
 void

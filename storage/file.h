@@ -92,12 +92,13 @@ int file_condemn(struct files *f, uint64_t id, enum place_kind kind);
  * is unlinked, and bytes are given back. Never blocks. */
 void file_abandon(struct files *f, struct file *file, uint64_t bytes);
 /* Unlinks it from tmp/, now; bytes are given back once nobody reads it any
- * more. May block, for some time where it is large; gives way to others then
- * where it says so. */
-void file_drop(struct files *f, uint64_t id, uint64_t bytes, bool gives_way);
+ * more. May block, for some time where it is large. writer: whose store's it
+ * is; NULL: another thread does it. */
+void file_drop(
+    struct files *f, uint64_t id, uint64_t bytes, const struct store *writer);
 /* The same for one that could not be condemned. */
 void file_drop_settled(struct files *f, uint64_t id, enum place_kind kind,
-    uint64_t bytes, bool gives_way);
+    uint64_t bytes, const struct store *writer);
 
 /* The table of a blob that was just written: all of it counts as read. */
 int file_adopt_table(struct file *file, const struct object_trailer *t,

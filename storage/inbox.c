@@ -26,6 +26,8 @@ writer_queue(struct store *store, struct entry *e, struct list *batch)
 			e->since = clock_mono_ms();
 		}
 		e->batched = true;
+		if (!w->busy_since || e->ticket < w->busy_since)
+			w->busy_since = e->ticket;
 		list_append(batch, &e->node);
 	} else if (list_empty(&e->node)) {
 		e->ticket = ++w->tickets;
@@ -64,6 +66,7 @@ writer_requeue(struct store *store, struct list *batch)
 		w->dirty_count++;
 		w->dirty_bytes += bytes;
 	}
+	w->busy_since = 0;
 	pthread_mutex_unlock(&w->lock);
 }
 

@@ -253,7 +253,7 @@ on_leftover(void *arg, const char *name)
 	if (!err)
 		file_settle(&store->files, id, c.kind);
 	else if (err == LARDER_ABSENT)
-		file_drop(&store->files, id, 0, false);
+		file_drop(&store->files, id, 0, NULL);
 }
 
 static void
