@@ -21,6 +21,11 @@
 #define PIECE  128u
 #define STRIDE (8u * 1024)
 #define PIECES 4u
+/* What is even is looked through for repeats in a part only: it hardly ever
+ * has any, and all of it was a twelfth of a miss. Finds nothing but long
+ * matches, in a fifth of the time. */
+#define PART   4096u
+#define GLANCE (-10)
 #define QUICK  1
 #define LEVEL  3
 #define HARDER 6
@@ -114,18 +119,19 @@ is_even(struct bytes in)
 	return sum < even + even / 4;
 }
 
-/* To look through what is even for what it repeats costs a twelfth of a miss,
- * and it hardly ever repeats anything. */
 bool
 frame_gains(struct frame_coder *coder, struct bytes in)
 {
+	/* What it repeats would be found in what is packed, too. */
+	bool even = is_even(in);
+	size_t most = even ? PART : SAMPLE, n = in.n > most ? most : in.n;
 	char to[SAMPLE];
 
-	if (is_even(in))
-		return false;
+	if (!even && in.n <= 2 * SAMPLE)
+		return true;
 	/* Too little room for what does not shrink is an error: no gain. */
-	return in.n <= 2 * SAMPLE ||
-	       press(coder, to, sizeof(to), in.p + in.n / 2, SAMPLE, QUICK) > 0;
+	return press(coder, to, sizeof(to), in.p + (in.n - n) / 2, n,
+		   even ? GLANCE : QUICK) > 0;
 }
 
 size_t

@@ -568,7 +568,8 @@ writer_stop(struct store *store)
 
 	if (w->running) {
 		pthread_mutex_lock(&w->lock);
-		w->ending = w->awaited = true;
+		w->ending = true;
+		w->awaited = true;
 		pthread_cond_signal(&w->wake);
 		pthread_mutex_unlock(&w->lock);
 		pthread_join(w->thread, NULL);
