@@ -22,7 +22,7 @@
 #define STRIDE (8u * 1024)
 #define PIECES 4u
 /* What is even is looked through for repeats in a part only: it hardly ever
- * has any, and all of it was a twelfth of a miss. Finds nothing but long
+ * has any, and all of it would be a twelfth of a miss. Finds nothing but long
  * matches, in a fifth of the time. */
 #define PART   4096u
 #define GLANCE (-10)

@@ -17,7 +17,7 @@
 #include "record.h"
 
 /* What was summed a moment ago the kernel copies out of the processor's cache;
- * out of memory that took three times as long. */
+ * out of memory that takes several times as long. */
 #define WRITE  (256u * 1024)
 #define BUFFER (WRITE + 8 * STORE_SMALL)
 
@@ -138,15 +138,16 @@ pack_forget(struct store *store)
 {
 	for (unsigned i = 0; i < POLICY_QUEUES; i++) {
 		struct pack *p = &store->writer.packs[i];
-		uint64_t written = p->end - p->gathered;
+		uint64_t taken = disk_round(p->sure);
 
 		p->end = p->sure;
 		empty(p);
-		if (!p->file || written <= p->sure ||
+		/* Also where a write was made in part. */
+		if (!p->file || p->taken == taken ||
 		    disk_truncate(p->file->fd, p->sure) != 0)
 			continue;
-		budget_give(&store->budget, p->taken - disk_round(p->sure));
-		p->taken = disk_round(p->sure);
+		budget_give(&store->budget, p->taken - taken);
+		p->taken = taken;
 	}
 }
 

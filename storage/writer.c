@@ -298,11 +298,10 @@ round_once(struct store *store, bool gc)
  * Those who serve have the processor first. But beside a worker that is always
  * busy a turn comes but once in some milliseconds: it is longer where there is
  * more to be written than a window's, or a transfer waits for room; and the
- * writer keeps the processor where somebody waits for it to be done. In
- * microseconds, or 0: as long as it takes.
+ * writer keeps the processor where somebody waits for it to be done.
  */
-static unsigned
-turn_of(const struct store *store)
+unsigned
+writer_turn(const struct store *store)
 {
 	const struct writer *w = &store->writer;
 	uint64_t eighths = store->pending * 8 / store->pending_max;
@@ -314,16 +313,10 @@ turn_of(const struct store *store)
 	return eighths < 4 ? TURN_US : TURN_US << (eighths - 3);
 }
 
-bool
-writer_gives_way(const struct store *store)
-{
-	return turn_of(store) > 0;
-}
-
 void
 writer_pause(const struct store *store)
 {
-	unsigned turn_us = turn_of(store);
+	unsigned turn_us = writer_turn(store);
 
 	if (turn_us)
 		pool_pause(turn_us);

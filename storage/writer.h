@@ -126,9 +126,10 @@ void writer_stall(struct store *store, struct blob *blob);
 /* Returns when all changes before are durable: 0; or an error, once that has
  * failed some times. */
 int writer_flush(struct store *store);
-/* The writer's: may others have the processor first? */
-bool writer_gives_way(const struct store *store);
-/* Between two steps of what takes longer: lets them have it. */
+/* For how many microseconds the writer has the processor before others have it;
+ * 0: until it is done. */
+unsigned writer_turn(const struct store *store);
+/* Between two steps of what takes longer: gives it away once that is over. */
 void writer_pause(const struct store *store);
 /* Returns when the loop has been around with eviction asked for. */
 void writer_gc(struct store *store);

@@ -29,7 +29,7 @@ static int
 on_sync(enum disk_op op)
 {
 	if (op == DISK_SYNC && is_writer())
-		gave_way = writer_gives_way(store);
+		gave_way = writer_turn(store) > 0;
 	return 0;
 }
 
