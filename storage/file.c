@@ -25,6 +25,7 @@
 #include <sys/resource.h>
 
 #include "larder/check.h"
+#include "warm.h"
 #include "writer.h"
 
 /* Without a map its two ends stand for so many bytes. */
@@ -75,8 +76,7 @@ close_file(struct files *f, struct file *file, const struct store *writer)
 {
 	bool is_free = file->gone;
 
-	if (file->map)
-		disk_unmap(file->map, file->raw);
+	warm_free(file->warm);
 	if (file->linked) {
 		char name[FILE_NAME];
 
@@ -535,17 +535,17 @@ file_block_size(const struct file *file, uint64_t block)
 uint64_t
 file_warm(struct file *file, uint64_t offset, uint64_t n)
 {
-	void *map = file->map, *none = NULL;
+	struct warm *known = file->warm, *none = NULL;
 	uint64_t warm = 0;
 
-	if (!map && file->table &&
-	    (map = disk_map(file->fd, file->raw)) != NULL &&
-	    !atomic_compare_exchange_strong(&file->map, &none, map)) {
-		disk_unmap(map, file->raw);
-		map = none;
+	if (!known && file->table &&
+	    (known = warm_new(file->fd, file->raw)) != NULL &&
+	    !atomic_compare_exchange_strong(&file->warm, &none, known)) {
+		warm_free(known);
+		known = none;
 	}
-	if (map && offset + n <= file->raw)
-		return disk_warm(map, offset, n);
+	if (known && offset + n <= file->raw)
+		return warm_run(known, offset, n);
 	while (warm < n) {
 		uint64_t some = n - warm < LOOK ? n - warm : LOOK;
 

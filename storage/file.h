@@ -14,6 +14,8 @@
 #include "object.h"
 #include "pool.h"
 
+struct warm;
+
 #define FILE_BUCKETS 1024u
 /* Files kept open that nobody reads; less, where the process may have few. */
 #define FILE_IDLE    256u
@@ -39,7 +41,7 @@ struct file {
 	void *bits;		   /* what `verified` lies in */
 	_Atomic uint8_t *verified; /* a bit a block: read and checked */
 	uint64_t *offsets;	   /* FRAMES: where each begins, and the end */
-	_Atomic(void *) map;	   /* for disk_warm(), once it was asked */
+	_Atomic(struct warm *) warm; /* once it was asked for */
 };
 
 struct files {
@@ -114,7 +116,7 @@ int file_check_frame(
     struct file *file, uint64_t block, uint64_t object, char *buf);
 size_t file_frame_size(const struct file *file, uint64_t block);
 /* How many of the n bytes from offset on of a raw one can be had without
- * waiting for the disk, up to the first that cannot. */
+ * waiting for the disk, up to the first that cannot. As warm_run(). */
 uint64_t file_warm(struct file *file, uint64_t offset, uint64_t n);
 /* What a block covers of the body. */
 uint64_t file_block_size(const struct file *file, uint64_t block);

@@ -8,6 +8,7 @@
 
 #include "disk.h"
 #include "util.h"
+#include "warm.h"
 
 #define MIB	(1024u * 1024)
 #define READERS 4u
@@ -572,6 +573,50 @@ test_warm(void **state)
 	close(fd);
 }
 
+/* What is believed is believed for a moment, and of its own part only. */
+static void
+test_warm_for_a_moment(void **state)
+{
+	const uint64_t size = 3 * MIB + 77, from = MIB + 65536;
+	const uint64_t to = from + 262144;
+	const struct timespec moment = {0, (WARM_MS + 20) * 1000000L};
+	char path[] = "/tmp/larder-warm-XXXXXX", *body = calloc(1, size);
+	int fd = mkstemp(path);
+	struct warm *w;
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_non_null(body);
+	unlink(path);
+	assert_int_equal(write(fd, body, size), size);
+	free(body);
+	assert_int_equal(fdatasync(fd), 0);
+	w = warm_new(fd, size);
+	if (w) {
+		assert_int_equal(warm_run(w, 0, size), size);
+		assert_int_equal(warm_run(w, 5, size - 5), size - 5);
+		assert_int_equal(warm_run(w, size - 1, 1), 1);
+		assert_int_equal(warm_run(w, 300000, 9), 9);
+		assert_int_equal(posix_fadvise(fd, (off_t)from,
+				     (off_t)(to - from), POSIX_FADV_DONTNEED),
+		    0);
+		nanosleep(&moment, NULL);
+		if (!disk_is_warm(fd, from, 1)) {
+			assert_int_equal(warm_run(w, 0, size), from);
+			assert_int_equal(warm_run(w, 77, size - 77), from - 77);
+			assert_int_equal(warm_run(w, from, 10), 0);
+			assert_int_equal(warm_run(w, from - 4096, MIB), 4096);
+			assert_int_equal(warm_run(w, to - 1, 1), 0);
+			assert_int_equal(
+			    warm_run(w, 2 * MIB, size - 2 * MIB), MIB + 77);
+			/* Of the grain that is cold in part. */
+			assert_int_equal(warm_run(w, to, 9), 0);
+		}
+	}
+	warm_free(w);
+	close(fd);
+}
+
 int
 main(void)
 {
@@ -587,6 +632,7 @@ main(void)
 	    cmocka_unit_test(test_commit_as_refused),
 	    cmocka_unit_test(test_cold),
 	    cmocka_unit_test(test_warm),
+	    cmocka_unit_test(test_warm_for_a_moment),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
