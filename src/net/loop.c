@@ -171,6 +171,10 @@ run_tasks(struct loop *loop)
 	 * keep the events out. */
 	list_init(&batch);
 	list_splice(&batch, &loop->tasks);
+	/* The first in a turn may have more than those behind it: of those that
+	 * start themselves again it is another one each time. */
+	if ((node = list_shift(&batch)))
+		list_append(&batch, node);
 	while ((node = list_shift(&batch))) {
 		struct loop_task *task =
 		    container_of(node, struct loop_task, node);

@@ -95,6 +95,57 @@ must_not_run(void *arg)
 	fail();
 }
 
+struct runner {
+	struct loop_task task;
+	unsigned first; /* how often it was the first of a turn */
+};
+
+static bool turn_begun;
+static unsigned turns_left;
+
+static void
+on_runner(void *arg)
+{
+	struct runner *r = arg;
+
+	if (!turn_begun)
+		r->first++;
+	turn_begun = true;
+	if (turns_left > 0)
+		loop_task_start(trace.loop, &r->task);
+}
+
+static void
+on_runners_turn(void *arg)
+{
+	(void)arg;
+	turn_begun = false;
+	if (--turns_left == 0)
+		loop_stop(trace.loop);
+}
+
+/* What starts itself again each time is not always behind the same one. */
+static void
+tasks_take_turns(void **state)
+{
+	struct runner runners[4] = {0};
+
+	(void)state;
+	assert_int_equal(loop_new(&trace.loop, on_runners_turn, NULL), 0);
+	turns_left = 40;
+	turn_begun = false;
+	for (unsigned i = 0; i < ARRAY_SIZE(runners); i++) {
+		loop_task_init(&runners[i].task, on_runner, &runners[i]);
+		loop_task_start(trace.loop, &runners[i].task);
+	}
+	loop_run(trace.loop);
+	for (unsigned i = 0; i < ARRAY_SIZE(runners); i++) {
+		loop_task_stop(&runners[i].task);
+		assert_int_equal(runners[i].first, 10);
+	}
+	loop_free(&trace.loop);
+}
+
 static void
 stopped_tasks_do_not_run(void **state)
 {
@@ -247,6 +298,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_turn_has_an_order),
+	    cmocka_unit_test(tasks_take_turns),
 	    cmocka_unit_test_setup_teardown(
 		stopped_tasks_do_not_run, loop_setup, loop_teardown),
 	    cmocka_unit_test_setup_teardown(
