@@ -23,6 +23,8 @@
 #include "larder/zeroed.h"
 #include "shard.h"
 
+#define FRESH_SHARE 10u
+
 /* ---- entries and shards -------------------------------------------------- */
 
 int
@@ -33,7 +35,8 @@ memory_init(struct memory *m, uint64_t size)
 		struct shard *s = &m->shards[i];
 
 		pthread_mutex_init(&s->lock, NULL);
-		list_init(&s->clock);
+		list_init(&s->fresh);
+		list_init(&s->proven);
 		s->size = 64;
 		s->slots = calloc(s->size, sizeof(*s->slots));
 		if (!s->slots)
@@ -125,6 +128,8 @@ void
 shard_account(struct store *store, struct entry *e, size_t cost)
 {
 	store->memory.used += cost - e->cost;
+	if (!e->proven)
+		store->memory.fresh += cost - e->cost;
 	e->cost = cost;
 }
 
@@ -157,22 +162,51 @@ cost_of(const struct entry *e)
 	return cost;
 }
 
-/* A second chance for what was asked for, then the longest unused goes. */
+/* The one that goes next; NULL: none is left. What was asked for once may have
+ * a tenth of the tier where the rest is asked for more. */
+static struct list *
+next_to_go(const struct memory *m, struct shard *s, uint64_t size)
+{
+	bool much = m->fresh > size / FRESH_SHARE;
+
+	if (!list_empty(&s->fresh) && (much || list_empty(&s->proven)))
+		return s->fresh.next;
+	return list_empty(&s->proven) ? NULL : s->proven.next;
+}
+
+static void
+prove(struct store *store, struct entry *e)
+{
+	size_t cost = e->cost;
+
+	shard_account(store, e, 0);
+	e->proven = true;
+	shard_account(store, e, cost);
+}
+
+/*
+ * Most of what comes is never asked for again, and pushes nothing out that is:
+ * S3-FIFO (Yang et al., SOSP 2023), with the sketch for its ghosts. What has
+ * proven itself has a second chance for each time that it was asked for.
+ */
 static void
 shrink(struct store *store, struct shard *s, uint64_t size)
 {
-	while (store->memory.used > size && !list_empty(&s->clock)) {
-		struct entry *e =
-		    container_of(s->clock.next, struct entry, node);
+	struct list *node;
 
-		if (atomic_exchange_explicit(
-			&e->hot, false, memory_order_relaxed) &&
-		    size) {
-			list_remove(&e->node);
-			list_append(&s->clock, &e->node);
-		} else {
+	while (store->memory.used > size &&
+	       (node = next_to_go(&store->memory, s, size))) {
+		struct entry *e = container_of(node, struct entry, node);
+
+		if (!atomic_exchange_explicit(
+			&e->hot, false, memory_order_relaxed) ||
+		    !size) {
 			shard_remove(store, s, e);
+			continue;
 		}
+		prove(store, e);
+		list_remove(&e->node);
+		list_append(&s->proven, &e->node);
 	}
 }
 
@@ -180,8 +214,10 @@ shrink(struct store *store, struct shard *s, uint64_t size)
 void
 shard_keep(struct store *store, struct shard *s, struct entry *e)
 {
+	if (!e->proven && sketch_count(store->sketch, e->hash.lo) > 1)
+		prove(store, e);
 	list_remove(&e->node);
-	list_append(&s->clock, &e->node);
+	list_append(e->proven ? &s->proven : &s->fresh, &e->node);
 	shard_account(store, e, cost_of(e));
 	shrink(store, s, memory_limit(&store->memory));
 }
@@ -212,7 +248,7 @@ load_image(struct store *store, struct shard *s, struct hash hash,
 }
 
 /* The entry, out of the catalog if there is none: with no objects if it has
- * nothing, either. Not in the clock then. */
+ * nothing, either. In none of the lists then. */
 int
 shard_load(struct store *store, struct shard *s, struct hash hash,
     struct bytes key, struct entry **out)
@@ -287,7 +323,7 @@ fill_found(
 }
 
 int
-memory_find(struct store *store, struct hash hash, struct bytes key,
+memory_find(struct store *store, struct hash hash, struct bytes key, bool asked,
     struct arena *arena, struct store_found *out, uint64_t *added)
 {
 	struct shard *s = shard_of(store, hash);
@@ -297,7 +333,9 @@ memory_find(struct store *store, struct hash hash, struct bytes key,
 	pthread_mutex_lock(&s->lock);
 	e = *slot_of(s, hash);
 	if (e) {
-		atomic_store_explicit(&e->hot, true, memory_order_relaxed);
+		if (asked)
+			atomic_store_explicit(
+			    &e->hot, true, memory_order_relaxed);
 		err = bytes_eq(e->key, key) ? fill_found(arena, e->image, out)
 					    : LARDER_ABSENT;
 	} else if (is_absent(s, hash)) {

@@ -59,7 +59,8 @@ struct entry {
 	struct hash hash;
 	struct bytes key;    /* behind the entry */
 	struct image *image; /* one reference */
-	/* Clean: in the shard's clock. Dirty: in the writer's list or batch. */
+	/* Clean: in one of the shard's lists. Dirty: in the writer's list or
+	 * batch. */
 	struct list node;
 	uint64_t version;	/* goes up with each change */
 	uint64_t ticket;	/* the writer's, of the oldest change in it */
@@ -70,7 +71,8 @@ struct entry {
 	bool dirty;
 	bool batched;	  /* the writer is at it */
 	bool absent;	  /* the catalog has nothing under its key */
-	_Atomic bool hot; /* asked for since the clock's hand passed */
+	bool proven;	  /* asked for more than once: not `fresh` any more */
+	_Atomic bool hot; /* asked for since it was last looked at to go */
 };
 
 /* Keys of a shard that were looked for in the catalog and are not there. */
@@ -81,7 +83,8 @@ struct shard {
 	pthread_mutex_t lock;
 	struct entry **slots;
 	size_t size, count;
-	struct list clock; /* clean entries, the next to go first */
+	/* Clean entries, the next to go first. */
+	struct list fresh, proven;
 	/* By their hash. What is stored is asked for before, and looked for
 	 * again before it is fetched and when it has come: once is enough. */
 	struct hash absent[MEMORY_ABSENT];
@@ -91,6 +94,7 @@ struct shard {
 struct memory {
 	struct shard shards[MEMORY_SHARDS];
 	_Atomic uint64_t used, size; /* bytes: the tier */
+	_Atomic uint64_t fresh;	     /* of these, what is not proven */
 	_Atomic uint64_t hits;
 };
 
@@ -128,9 +132,10 @@ struct image *image_ref(struct image *image);
 void image_unref(struct image **image);
 
 /* 0 or LARDER_ABSENT, LARDER_NOMEM; LARDER_AGAIN: the catalog must be asked. If
- * it has nothing memory_note_absent() is told, with what *added says. */
+ * it has nothing memory_note_absent() is told, with what *added says. asked: it
+ * is wanted, and so worth to be kept. */
 int memory_find(struct store *store, struct hash hash, struct bytes key,
-    struct arena *arena, struct store_found *out, uint64_t *added);
+    bool asked, struct arena *arena, struct store_found *out, uint64_t *added);
 void memory_note_absent(struct store *store, struct hash hash, uint64_t added);
 
 /*

@@ -8,7 +8,7 @@
 
 struct shard *shard_of(struct store *store, struct hash hash);
 /* The entry, out of the catalog if there is none: with no objects if it has
- * nothing, either. Not in the clock then. 0, LARDER_NOMEM, LARDER_IO,
+ * nothing, either. In none of the lists then. 0, LARDER_NOMEM, LARDER_IO,
  * LARDER_ABSENT: there is one, of another key with the same hash. */
 int shard_load(struct store *store, struct shard *s, struct hash hash,
     struct bytes key, struct entry **out);

@@ -129,8 +129,8 @@ copy_found(struct arena *arena, const struct object_value *value,
 	return 0;
 }
 
-int
-store_find(struct store_view *v, struct bytes key, struct arena *arena,
+static int
+look(struct store_view *v, struct bytes key, bool asked, struct arena *arena,
     struct store_found *out)
 {
 	struct hash hash = store_hash(v->store, key);
@@ -142,7 +142,7 @@ store_find(struct store_view *v, struct bytes key, struct arena *arena,
 	/* A hit counts it at the end, when this has come. */
 	sketch_prefetch(v->store->sketch, hash.lo);
 	used_prefetch(&v->store->used, hash);
-	err = memory_find(v->store, hash, key, arena, out, &added);
+	err = memory_find(v->store, hash, key, asked, arena, out, &added);
 	if (err != LARDER_AGAIN)
 		return err;
 	err = catalog_get(v->reader, hash, key, &bytes);
@@ -153,6 +153,20 @@ store_find(struct store_view *v, struct bytes key, struct arena *arena,
 	if (err == LARDER_DAMAGED)
 		store_count(&v->store->damaged, 1);
 	return err ? err : copy_found(arena, &value, out);
+}
+
+int
+store_find(struct store_view *v, struct bytes key, struct arena *arena,
+    struct store_found *out)
+{
+	return look(v, key, true, arena, out);
+}
+
+int
+store_look(struct store_view *v, struct bytes key, struct arena *arena,
+    struct store_found *out)
+{
+	return look(v, key, false, arena, out);
 }
 
 void

@@ -131,6 +131,10 @@ void store_view_turn(struct store_view *view);
  * LARDER_IO, LARDER_DAMAGED (counted; treat as absent). */
 int store_find(struct store_view *view, struct bytes key, struct arena *arena,
     struct store_found *out);
+/* The same for who only wants to know: what nobody asked for is kept in memory
+ * no longer for it. */
+int store_look(struct store_view *view, struct bytes key, struct arena *arena,
+    struct store_found *out);
 
 /* Counts one use of it, in memory only. */
 void store_touch(struct store_view *view, const struct store_record *record);

@@ -86,7 +86,7 @@ set_policy(struct explained *e, const struct conf_site *site)
 static int
 find(struct explained *e)
 {
-	int rc = store_find(e->view, e->key, e->arena, &e->found);
+	int rc = store_look(e->view, e->key, e->arena, &e->found);
 
 	store_view_turn(e->view);
 	if (rc == LARDER_ABSENT || rc == LARDER_DAMAGED)

@@ -129,7 +129,7 @@ purge_key(struct purge *p, struct store_view *view, struct bytes key,
 	int rc;
 
 	purge_flights(p, is_key, &key);
-	rc = store_find(view, key, arena, &found);
+	rc = store_look(view, key, arena, &found);
 	store_view_turn(view);
 	if (rc == LARDER_ABSENT || rc == LARDER_DAMAGED)
 		return 0;

@@ -6,7 +6,7 @@ around_look(struct store_view *view, struct bytes key, struct bytes selecting,
     struct cache_stored **stored)
 {
 	unsigned n = 0;
-	int err = store_find(view, key, arena, found);
+	int err = store_look(view, key, arena, found);
 
 	if (err != 0)
 		return err;

@@ -10,7 +10,7 @@
 
 /* Those of these selecting fields, newest first; found->records and *stored go
  * together, and live in the arena. Those that are damaged are left out. Never
- * empty: LARDER_ABSENT, LARDER_NOMEM, or what store_find() returns. */
+ * empty: LARDER_ABSENT, LARDER_NOMEM, or what store_look() returns. */
 int around_look(struct store_view *view, struct bytes key,
     struct bytes selecting, struct arena *arena, struct store_found *found,
     struct cache_stored **stored);

@@ -111,7 +111,7 @@ static int
 compare(struct splice *s, struct arena *arena, uint64_t *made)
 {
 	struct store_found found;
-	int err = store_find(s->w->view, s->key, arena, &found);
+	int err = store_look(s->w->view, s->key, arena, &found);
 
 	*made = 0;
 	if (err == LARDER_ABSENT)
