@@ -251,6 +251,44 @@ disk_write(int fd, struct iovec *iov, int count, uint64_t offset)
 }
 
 int
+disk_open_direct(int dir, const char *name)
+{
+	int fd;
+
+	if (faulty(DISK_OPEN_DIRECT))
+		return -1;
+	do
+		fd = openat(dir, name, O_WRONLY | O_DIRECT | O_CLOEXEC);
+	while (fd < 0 && errno == EINTR);
+	return fd;
+}
+
+int
+disk_write_direct(int fd, const char *from, size_t n, uint64_t offset)
+{
+	int error = faulty(DISK_WRITE);
+
+	if (error)
+		return failed(error);
+	if (faulty(DISK_WRITE_DIRECT))
+		return LARDER_INVALID;
+	while (n) {
+		ssize_t put = pwrite(fd, from, n, (off_t)offset);
+
+		if (put < 0 && errno == EINTR)
+			continue;
+		if (put < 0 && errno == EINVAL)
+			return LARDER_INVALID;
+		if (put < 0)
+			return failed(errno);
+		from += put;
+		n -= (size_t)put;
+		offset += (uint64_t)put;
+	}
+	return 0;
+}
+
+int
 disk_sync(int fd)
 {
 	int error = faulty(DISK_SYNC);

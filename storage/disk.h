@@ -19,6 +19,8 @@ enum disk_op {
 	DISK_OPEN,
 	DISK_READ,
 	DISK_WRITE,
+	DISK_OPEN_DIRECT,  /* any errno: it cannot be */
+	DISK_WRITE_DIRECT, /* likewise */
 	DISK_SYNC,
 	DISK_RENAME,
 	DISK_UNLINK,
@@ -75,6 +77,13 @@ uint64_t disk_warm(void *map, uint64_t offset, uint64_t n);
 void disk_will_need(int fd, uint64_t offset, uint64_t n);
 /* All of it; iov is used up. */
 int disk_write(int fd, struct iovec *iov, int count, uint64_t offset);
+/* One that is there, for disk_write_direct(). -1: this file system has no such
+ * thing, or it cannot be opened: no error. */
+int disk_open_direct(int dir, const char *name);
+/* Past the page cache: from, n and offset are multiples of DISK_BLOCK. Where
+ * LARDER_INVALID is returned they would have to be of more: nothing is wrong
+ * but that, and what is written may be a part of it. */
+int disk_write_direct(int fd, const char *from, size_t n, uint64_t offset);
 int disk_sync(int fd);
 /* Starts writing back what is dirty, so that a later disk_sync() is short. */
 void disk_sync_start(int fd, uint64_t offset, uint64_t n);

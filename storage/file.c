@@ -269,6 +269,20 @@ file_create(
 	return 0;
 }
 
+int
+file_open_direct(const struct files *f, const struct file *file)
+{
+	char name[FILE_NAME];
+	int fd;
+
+	file_name(file->id, file->kind, true, name);
+	fd = disk_open_direct(f->dir, name);
+	if (fd >= 0)
+		return fd;
+	file_name(file->id, file->kind, false, name);
+	return disk_open_direct(f->dir, name);
+}
+
 /* What the catalog says of it, and what is read by that, must not contradict
  * what its own trailer said when it was opened. */
 bool

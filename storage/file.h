@@ -75,6 +75,8 @@ int file_create(
  * LARDER_ABSENT, LARDER_DAMAGED, LARDER_NOMEM, LARDER_IO. */
 int file_open(struct files *f, const struct place *place, uint64_t object,
     struct file **out);
+/* As disk_open_direct(), wherever it is; the caller closes it. May block. */
+int file_open_direct(const struct files *f, const struct file *file);
 /* The one that is open already, or NULL. Never blocks. It is what the place
  * says only where file_fits(). */
 struct file *file_known(struct files *f, uint64_t id);

@@ -3,9 +3,10 @@
  *
  * What always holds
  *   - Only the writer appends: newcomers to one pack, what moved out of
- *     another to a second. Records gather (in its buffer, but for bodies that
- *     stay where they are until then) and go out in few writes; the group's
- *     commit comes after they are durable.
+ *     another to a second. Records gather in its buffer and go out in few
+ *     writes; the group's commit comes after they are durable.
+ *   - Whole blocks that nobody has read or written before may go past the page
+ *     cache. So the two never have different bytes of the same block.
  *   - What lies behind the end that the catalog knows is nothing: it is
  *     written over, or cut off when the store is opened.
  *   - A pack is made in tmp/, and settled after the commit that names it.
@@ -18,8 +19,12 @@
 
 /* What was summed a moment ago the kernel copies out of the processor's cache;
  * out of memory that takes several times as long. */
-#define WRITE  (256u * 1024)
-#define BUFFER (WRITE + 8 * STORE_SMALL)
+#define WRITE	    (256u * 1024)
+#define BUFFER	    (DISK_BLOCK + WRITE + 8 * STORE_SMALL)
+/* Where so much waits to be written the page cache would cost more than all
+ * else that the writer does, for what the tier in memory has anyway. Else it is
+ * a second tier that costs nothing. */
+#define DIRECT_FROM (2u * 1024 * 1024)
 
 static uint64_t *
 total_of(struct writer *w, enum policy_queue queue)
@@ -73,19 +78,80 @@ pack_resume(struct store *store, enum policy_queue queue)
 	return 0;
 }
 
-static void
-empty(struct pack *p)
+static int
+put(struct pack *p, const char *from, size_t n, uint64_t offset)
 {
-	p->filled = p->gathered = 0;
-	p->piece_count = 0;
+	struct iovec iov = {(void *)(uintptr_t)from, n};
+
+	p->dirty = true;
+	return disk_write(p->file->fd, &iov, 1, offset);
+}
+
+/* Without a descriptor of its own from now on. */
+static void
+no_direct(struct pack *p)
+{
+	if (p->direct_asked)
+		disk_close(p->direct);
+	p->direct = -1;
 }
 
 static int
-write_out(struct store *store, struct pack *p)
+put_direct(struct store *store, struct pack *p, const char *from, size_t n,
+    uint64_t offset)
+{
+	int err;
+
+	if (!p->direct_asked)
+		p->direct = file_open_direct(&store->files, p->file);
+	p->direct_asked = true;
+	if (p->direct < 0)
+		return put(p, from, n, offset);
+	p->dirty = true;
+	err = disk_write_direct(p->direct, from, n, offset);
+	if (err != LARDER_INVALID)
+		return err;
+	no_direct(p);
+	return put(p, from, n, offset);
+}
+
+/* The whole blocks of what is gathered; what is behind them waits for more. */
+static int
+write_blocks(struct store *store, struct pack *p)
+{
+	const char *from = p->buffer + p->filled - p->gathered;
+	uint64_t at = p->end - p->gathered;
+	size_t begun = (size_t)(disk_round(at) - at);
+	size_t rest = p->end % DISK_BLOCK;
+	int err = begun ? put(p, from, begun, at) : 0;
+
+	if (!err)
+		err = put_direct(store, p, from + begun,
+		    p->gathered - begun - rest, at + begun);
+	if (err)
+		return err;
+	memmove(p->buffer, p->buffer + p->filled - rest, rest);
+	p->filled = p->gathered = rest;
+	return 0;
+}
+
+static int
+write_all(struct pack *p)
+{
+	int err = put(p, p->buffer + p->filled - p->gathered, p->gathered,
+	    p->end - p->gathered);
+
+	if (!err)
+		p->gathered = 0;
+	return err;
+}
+
+/* last: there is nothing that what is left could wait for. */
+static int
+write_out(struct store *store, struct pack *p, bool last)
 {
 	struct writer *w = &store->writer;
 	uint64_t wanted = disk_round(p->end);
-	int err;
 
 	if (!p->gathered)
 		return 0;
@@ -102,19 +168,14 @@ write_out(struct store *store, struct pack *p)
 		w->grant -= granted;
 		p->taken = wanted;
 	}
-	err = disk_write(
-	    p->file->fd, p->pieces, (int)p->piece_count, p->end - p->gathered);
-	if (err)
-		return err;
-	empty(p);
-	p->dirty = true;
-	return 0;
+	return last || store->pending < DIRECT_FROM ? write_all(p)
+						    : write_blocks(store, p);
 }
 
 static int
 flush(struct store *store, struct pack *p)
 {
-	int err = write_out(store, p);
+	int err = write_out(store, p, true);
 
 	if (!err && p->dirty) {
 		writer_pause(store);
@@ -141,7 +202,7 @@ pack_forget(struct store *store)
 		uint64_t taken = disk_round(p->sure);
 
 		p->end = p->sure;
-		empty(p);
+		p->gathered = 0;
 		/* Also where a write was made in part. */
 		if (!p->file || p->taken == taken ||
 		    disk_truncate(p->file->fd, p->sure) != 0)
@@ -158,13 +219,28 @@ pack_keep(struct store *store)
 		store->writer.packs[i].sure = store->writer.packs[i].end;
 }
 
+static void
+leave(struct store *store, struct pack *p)
+{
+	no_direct(p);
+	p->direct_asked = false;
+	file_unref(&store->files, &p->file);
+}
+
+void
+pack_leave(struct store *store)
+{
+	for (unsigned i = 0; i < POLICY_QUEUES; i++)
+		leave(store, &store->writer.packs[i]);
+}
+
 void
 pack_retire(struct store *store, enum policy_queue queue)
 {
 	struct pack *p = &store->writer.packs[queue];
 
 	check(!p->gathered);
-	file_unref(&store->files, &p->file);
+	leave(store, p);
 	*total_of(&store->writer, queue) = 0;
 }
 
@@ -186,7 +262,7 @@ pack_release(struct store *store)
 	for (unsigned i = 0; i < POLICY_QUEUES; i++) {
 		struct pack *p = &store->writer.packs[i];
 
-		file_unref(&store->files, &p->file);
+		leave(store, p);
 		free(p->buffer);
 		memset(p, 0, sizeof(*p));
 	}
@@ -199,35 +275,19 @@ make_room(struct store *store, enum policy_queue queue, size_t n)
 	struct pack *p = &store->writer.packs[queue];
 	int err = 0;
 
-	if (!p->buffer && !(p->buffer = malloc(BUFFER)))
+	if (!p->buffer && !(p->buffer = aligned_alloc(DISK_BLOCK, BUFFER)))
 		return LARDER_NOMEM;
-	check(p->filled + n <= BUFFER);
 	if (p->file && p->end + n > budget_pack(&store->budget) && p->end) {
 		err = flush(store, p);
 		if (!err)
 			pack_retire(store, queue);
-	} else if (p->piece_count + 2 > PACK_PIECES) {
-		err = write_out(store, p);
 	}
 	if (!err && !p->file)
 		err = start(store, queue);
+	if (!p->gathered)
+		p->filled = p->end % DISK_BLOCK;
+	check(p->filled + n <= BUFFER);
 	return err;
-}
-
-static void
-gather(struct pack *p, const char *from, size_t n)
-{
-	struct iovec *next = p->pieces + p->piece_count;
-
-	p->gathered += n;
-	p->end += n;
-	if (p->piece_count &&
-	    (char *)next[-1].iov_base + next[-1].iov_len == from)
-		next[-1].iov_len += n;
-	else if (n) {
-		*next = (struct iovec){(void *)(uintptr_t)from, n};
-		p->piece_count++;
-	}
 }
 
 int
@@ -246,16 +306,15 @@ pack_append(struct store *store, enum policy_queue queue, struct record *r,
 	n = record_encode_front(&store->writer.coder, r, was, to);
 	if (!n)
 		return LARDER_NOMEM;
-	if (!r->lasts && r->payload.n) {
+	if (r->payload.n)
 		memcpy(to + n, r->payload.p, r->payload.n);
-		r->payload.p = to + n;
-	}
+	n += r->payload.n;
 	place->kind = PLACE_PACK;
 	place->container = p->file->id;
 	place->offset = p->end;
-	place->stored = n + r->payload.n;
-	p->filled += r->lasts ? n : n + r->payload.n;
-	gather(p, to, n);
-	gather(p, r->payload.p, r->payload.n);
-	return p->gathered < WRITE ? 0 : write_out(store, p);
+	place->stored = n;
+	p->filled += n;
+	p->gathered += n;
+	p->end += n;
+	return p->gathered < WRITE ? 0 : write_out(store, p, false);
 }

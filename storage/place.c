@@ -190,8 +190,6 @@ put_whole(struct commit *c, struct hash hash, struct object *o,
 	r.plain.head = bytes_of(o->head->data, o->head->size);
 	record_press_body(&w->coder, &r, bytes, w->pressed);
 	self.encoding = r.plain.info.body.encoding;
-	/* By the item's image. */
-	r.lasts = self.encoding == ENCODING_RAW;
 	err = append(
 	    c, enter(c, hash, r.plain.head.n + r.payload.n), &r, NULL, &self);
 	if (!err) {

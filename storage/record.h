@@ -24,7 +24,6 @@ struct record {
 	size_t front;	     /* bytes before the payload */
 	/* As on disk: a body, or nothing. Of a front alone p is no place. */
 	struct bytes payload;
-	bool lasts; /* the payload stays where it is until it is written */
 	/* The front's last part, as it was decoded and as it is on disk. */
 	struct bytes said, pressed;
 };

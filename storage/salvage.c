@@ -392,8 +392,7 @@ replace(struct store *store)
 	if (err)
 		return err;
 	pack_forget(store);
-	for (unsigned i = 0; i < POLICY_QUEUES; i++)
-		file_unref(&store->files, &w->packs[i].file);
+	pack_leave(store);
 	w->sparse_count = 0;
 	salvage_count(store, CATALOG_ASIDE);
 	budget_give(&store->budget, w->catalog_taken);

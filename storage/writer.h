@@ -30,9 +30,6 @@ struct store;
 /* Positions in the queue of containers from here on are the main queue's. */
 #define WRITER_MAIN (1ull << 63)
 
-/* One write takes no more (IOV_MAX). */
-#define PACK_PIECES 1024u
-
 /* What records are appended to: one a queue. */
 struct pack {
 	struct file *file; /* or NULL */
@@ -40,13 +37,13 @@ struct pack {
 	uint64_t sure;	   /* up to there the catalog may name it */
 	uint64_t taken;	   /* of the budget, for its file */
 	bool dirty;	   /* written, not durable */
-	/* Of what is before `end` and not written yet: its pieces, most of
-	 * which lie in the buffer. */
-	struct iovec pieces[PACK_PIECES];
-	unsigned piece_count;
-	size_t gathered; /* bytes of all of them */
+	/* What is before `end` and not written yet: the last bytes of what is
+	 * filled of the buffer, which begins where a block of the file does. */
+	size_t gathered, filled;
 	char *buffer;
-	size_t filled;
+	/* For disk_write_direct(), once it was asked for; -1: in vain. */
+	int direct;
+	bool direct_asked;
 };
 
 /* Packs to be merged that are known; a look at all of them finds others. */
@@ -165,8 +162,7 @@ void commit_compact_catalog(struct store *store);
 /* Opening: what was to be punched when it ended. */
 void commit_punch_again(struct store *store);
 /* pack.c: appends a record to a queue's pack, as record_encode() does; place
- * says where it will be. 0 or an error. A payload that lasts is to do so until
- * pack_flush() or pack_forget(). */
+ * says where it will be. 0 or an error. */
 int pack_append(struct store *store, enum policy_queue queue, struct record *r,
     const struct record *was, struct place *place);
 /* Opening: it goes on where the catalog says. 0 or an error. */
@@ -175,6 +171,8 @@ int pack_resume(struct store *store, enum policy_queue queue);
 int pack_flush(struct store *store);
 /* No more is appended to the present one. */
 void pack_retire(struct store *store, enum policy_queue queue);
+/* Nor to any, and no catalog knows them: after pack_forget(). */
+void pack_leave(struct store *store);
 /* The catalog may name what was flushed from now on. */
 void pack_keep(struct store *store);
 /* What was appended since then is forgotten, and given back. */
