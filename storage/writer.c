@@ -41,6 +41,8 @@
 #define FAILED_MS    500
 /* No worker waits for longer than about that and a step. */
 #define TURN_US	     250u
+/* So much may wait that the writer is in no hurry. */
+#define LITTLE	     (3 * WRITER_WINDOW_BYTES / 2)
 /* So much that was pending leaves holes in the heap that are worth giving back,
  * once it has been over for a while. Not often: who allocates meanwhile waits
  * for some milliseconds. */
@@ -297,20 +299,24 @@ round_once(struct store *store, bool gc)
 /*
  * Those who serve have the processor first. But beside a worker that is always
  * busy a turn comes but once in some milliseconds: it is longer where there is
- * more to be written than a window's, or a transfer waits for room; and the
- * writer keeps the processor where somebody waits for it to be done.
+ * more to be written than a window's and half another, or a transfer waits for
+ * room; and the writer keeps the processor where somebody waits for it to be
+ * done, or so much waits that it would come out of memory where now most of it
+ * is in the processor's cache: that makes a miss a twelfth dearer.
  */
 unsigned
 writer_turn(const struct store *store)
 {
 	const struct writer *w = &store->writer;
-	uint64_t eighths = store->pending * 8 / store->pending_max;
+	uint64_t pending = store->pending;
+	uint64_t more =
+	    pending < LITTLE ? 0 : (pending - LITTLE) / (LITTLE / 6) + 1;
 
-	if (w->awaited || eighths > 6)
+	if (w->awaited || more > 3)
 		return 0;
-	if (w->is_short && eighths < 5)
-		eighths = 5;
-	return eighths < 4 ? TURN_US : TURN_US << (eighths - 3);
+	if (w->is_short && more < 2)
+		more = 2;
+	return TURN_US << more;
 }
 
 void
