@@ -263,6 +263,14 @@ disk_open_direct(int dir, const char *name)
 	return fd;
 }
 
+/* And not of how it is written: EINVAL for most, but not for all. */
+static bool
+is_of_the_disk(int error)
+{
+	return error == EIO || error == ENOSPC || error == EDQUOT ||
+	       error == EFBIG;
+}
+
 int
 disk_write_direct(int fd, const char *from, size_t n, uint64_t offset)
 {
@@ -277,10 +285,10 @@ disk_write_direct(int fd, const char *from, size_t n, uint64_t offset)
 
 		if (put < 0 && errno == EINTR)
 			continue;
-		if (put < 0 && errno == EINVAL)
-			return LARDER_INVALID;
-		if (put < 0)
+		if (put < 0 && is_of_the_disk(errno))
 			return failed(errno);
+		if (put < 0)
+			return LARDER_INVALID;
 		from += put;
 		n -= (size_t)put;
 		offset += (uint64_t)put;

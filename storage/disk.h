@@ -80,9 +80,9 @@ int disk_write(int fd, struct iovec *iov, int count, uint64_t offset);
 /* One that is there, for disk_write_direct(). -1: this file system has no such
  * thing, or it cannot be opened: no error. */
 int disk_open_direct(int dir, const char *name);
-/* Past the page cache: from, n and offset are multiples of DISK_BLOCK. Where
- * LARDER_INVALID is returned they would have to be of more: nothing is wrong
- * but that, and what is written may be a part of it. */
+/* Past the page cache: from, n and offset are multiples of DISK_BLOCK. Also
+ * LARDER_INVALID: it cannot be written so, or not such a part of it; written
+ * may be any. */
 int disk_write_direct(int fd, const char *from, size_t n, uint64_t offset);
 int disk_sync(int fd);
 /* Starts writing back what is dirty, so that a later disk_sync() is short. */

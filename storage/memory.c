@@ -163,11 +163,13 @@ cost_of(const struct entry *e)
 }
 
 /* The one that goes next; NULL: none is left. What was asked for once may have
- * a tenth of the tier where the rest is asked for more. */
+ * a tenth of the tier where the rest is asked for more; the last that came is
+ * not to go at once for it. */
 static struct list *
 next_to_go(const struct memory *m, struct shard *s, uint64_t size)
 {
-	bool much = m->fresh > size / FRESH_SHARE;
+	bool much =
+	    m->fresh > size / FRESH_SHARE && s->fresh.next != s->fresh.prev;
 
 	if (!list_empty(&s->fresh) && (much || list_empty(&s->proven)))
 		return s->fresh.next;
@@ -187,7 +189,7 @@ prove(struct store *store, struct entry *e)
 /*
  * Most of what comes is never asked for again, and pushes nothing out that is:
  * S3-FIFO (Yang et al., SOSP 2023), with the sketch for its ghosts. What has
- * proven itself has a second chance for each time that it was asked for.
+ * proven itself has a second chance where it was asked for meanwhile.
  */
 static void
 shrink(struct store *store, struct shard *s, uint64_t size)

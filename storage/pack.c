@@ -5,8 +5,8 @@
  *   - Only the writer appends: newcomers to one pack, what moved out of
  *     another to a second. Records gather in its buffer and go out in few
  *     writes; the group's commit comes after they are durable.
- *   - Whole blocks that nobody has read or written before may go past the page
- *     cache. So the two never have different bytes of the same block.
+ *   - What goes past the page cache is whole blocks behind the end of the file,
+ *     which nobody has read: so the cache has none of them.
  *   - What lies behind the end that the catalog knows is nothing: it is
  *     written over, or cut off when the store is opened.
  *   - A pack is made in tmp/, and settled after the commit that names it.
@@ -21,9 +21,10 @@
  * out of memory that takes several times as long. */
 #define WRITE	    (256u * 1024)
 #define BUFFER	    (DISK_BLOCK + WRITE + 8 * STORE_SMALL)
-/* Where so much waits to be written the page cache would cost more than all
- * else that the writer does, for what the tier in memory has anyway. Else it is
- * a second tier that costs nothing. */
+/* Where so much waits to be written newcomers go past the page cache: that
+ * costs more than all else that the writer does, for what the tier in memory
+ * has anyway. Else it is a second tier that costs nothing; and for what stays
+ * when its pack goes, or where there is no tier, the only one. */
 #define DIRECT_FROM (2u * 1024 * 1024)
 
 static uint64_t *
@@ -152,6 +153,7 @@ write_out(struct store *store, struct pack *p, bool last)
 {
 	struct writer *w = &store->writer;
 	uint64_t wanted = disk_round(p->end);
+	bool direct;
 
 	if (!p->gathered)
 		return 0;
@@ -168,8 +170,9 @@ write_out(struct store *store, struct pack *p, bool last)
 		w->grant -= granted;
 		p->taken = wanted;
 	}
-	return last || store->pending < DIRECT_FROM ? write_all(p)
-						    : write_blocks(store, p);
+	direct = p == &w->packs[POLICY_SMALL] && store->memory.size &&
+		 writer_waiting(store) >= DIRECT_FROM;
+	return direct && !last ? write_blocks(store, p) : write_all(p);
 }
 
 static int
@@ -223,7 +226,7 @@ static void
 leave(struct store *store, struct pack *p)
 {
 	no_direct(p);
-	p->direct_asked = false;
+	p->direct_asked = p->dirty = false;
 	file_unref(&store->files, &p->file);
 }
 

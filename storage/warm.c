@@ -21,8 +21,8 @@
 struct warm {
 	void *map;
 	uint64_t size;
-	_Atomic uint32_t
-	    seen[]; /* a grain: when all of it was, clock_mono_ms() */
+	/* A grain: when all of it was, clock_mono_ms(). */
+	_Atomic uint32_t seen[];
 };
 
 struct warm *
@@ -30,16 +30,17 @@ warm_new(int fd, uint64_t size)
 {
 	uint64_t grains = size / GRAIN + 1;
 	uint32_t never = (uint32_t)clock_mono_ms() - WARM_MS;
-	struct warm *w = calloc(1, sizeof(*w) + grains * sizeof(w->seen[0]));
+	void *map = disk_map(fd, size);
+	struct warm *w = NULL;
 
+	if (map)
+		w = calloc(1, sizeof(*w) + grains * sizeof(w->seen[0]));
+	if (map && !w)
+		disk_unmap(map, size);
 	if (!w)
 		return NULL;
+	w->map = map;
 	w->size = size;
-	w->map = disk_map(fd, size);
-	if (!w->map) {
-		free(w);
-		return NULL;
-	}
 	for (uint64_t i = 0; i < grains; i++)
 		atomic_init(&w->seen[i], never);
 	return w;
@@ -97,7 +98,8 @@ warm_run(struct warm *w, uint64_t offset, uint64_t n)
 		if (upto < to * GRAIN)
 			break; /* where the file ends, or it is cold */
 	}
+	/* Of its first grain something is cold; that may lie before it. */
 	if (upto <= offset)
-		return 0;
+		return disk_warm(w->map, offset, n);
 	return upto < end ? upto - offset : n;
 }

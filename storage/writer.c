@@ -161,6 +161,7 @@ take_batch(struct store *store, struct list *batch)
 		list_append(batch, node);
 		n++;
 	}
+	w->batch_bytes = bytes;
 	list_splice(&w->states_taken, &w->states);
 	w->stating = !list_empty(&w->states_taken);
 	pthread_mutex_unlock(&w->lock);
@@ -198,6 +199,7 @@ commit_group(struct store *store)
 	left = !list_empty(&batch);
 	writer_requeue(store, &batch);
 	pthread_mutex_lock(&w->lock);
+	w->batch_bytes = 0;
 	w->busy_since = 0;
 	w->stating = !list_empty(&w->states_taken);
 	w->failed += err != 0;
@@ -296,6 +298,12 @@ round_once(struct store *store, bool gc)
 	}
 }
 
+uint64_t
+writer_waiting(const struct store *store)
+{
+	return store->writer.dirty_bytes + store->writer.batch_bytes;
+}
+
 /*
  * Those who serve have the processor first. But beside a worker that is always
  * busy a turn comes but once in some milliseconds: it is longer where there is
@@ -308,9 +316,9 @@ unsigned
 writer_turn(const struct store *store)
 {
 	const struct writer *w = &store->writer;
-	uint64_t pending = store->pending;
+	uint64_t bytes = writer_waiting(store);
 	uint64_t more =
-	    pending < LITTLE ? 0 : (pending - LITTLE) / (LITTLE / 6) + 1;
+	    bytes < LITTLE ? 0 : (bytes - LITTLE) / (LITTLE / 6) + 1;
 
 	if (w->awaited || more > 3)
 		return 0;

@@ -71,12 +71,13 @@ struct writer {
 	bool stating; /* values of `states` are being committed */
 	uint64_t
 	    busy_since; /* ticket of the oldest change in the batch, or 0 */
-	uint64_t dirty_bytes;
+	_Atomic uint64_t dirty_bytes; /* read without it, too */
 	int64_t not_before; /* monotonic ms: what was left waits until then */
 	/* Read without it. */
 	_Atomic bool closing;  /* the store is; the writer goes on */
 	_Atomic bool awaited;  /* somebody waits for the present round */
 	_Atomic bool is_short; /* of room: somebody is stalled */
+	_Atomic uint64_t batch_bytes;
 
 	/* The thread's own. */
 	struct frame_coder coder;
@@ -126,6 +127,8 @@ int writer_flush(struct store *store);
 /* For how many microseconds the writer has the processor before others have it;
  * 0: until it is done. */
 unsigned writer_turn(const struct store *store);
+/* Bytes that are to be written, with those that are being. From any thread. */
+uint64_t writer_waiting(const struct store *store);
 /* Between two steps of what takes longer: gives it away once that is over. */
 void writer_pause(const struct store *store);
 /* Returns when the loop has been around with eviction asked for. */
