@@ -536,22 +536,31 @@ test_cold(void **state)
 	fixture_free(f);
 }
 
-/* What lies between two ends that are in the page cache may not be. */
-static void
-test_warm(void **state)
+/* All of a file without a name that is in the page cache. */
+static int
+warm_file(uint64_t size)
 {
-	const uint64_t size = MIB, from = 256 * 1024, to = 512 * 1024;
 	char path[] = "/tmp/larder-warm-XXXXXX", *body = calloc(1, size);
 	int fd = mkstemp(path);
-	void *map;
 
-	(void)state;
 	assert_true(fd >= 0);
 	assert_non_null(body);
 	unlink(path);
 	assert_int_equal(write(fd, body, size), size);
 	free(body);
 	assert_int_equal(fdatasync(fd), 0);
+	return fd;
+}
+
+/* What lies between two ends that are in the page cache may not be. */
+static void
+test_warm(void **state)
+{
+	const uint64_t size = MIB, from = 256 * 1024, to = 512 * 1024;
+	int fd = warm_file(size);
+	void *map;
+
+	(void)state;
 	map = disk_map(fd, size);
 	if (map) {
 		assert_int_equal(disk_warm(map, 0, size), size);
@@ -580,17 +589,10 @@ test_warm_for_a_moment(void **state)
 	const uint64_t size = 3 * MIB + 77, from = MIB + 65536;
 	const uint64_t to = from + 262144;
 	const struct timespec moment = {0, (WARM_MS + 20) * 1000000L};
-	char path[] = "/tmp/larder-warm-XXXXXX", *body = calloc(1, size);
-	int fd = mkstemp(path);
+	int fd = warm_file(size);
 	struct warm *w;
 
 	(void)state;
-	assert_true(fd >= 0);
-	assert_non_null(body);
-	unlink(path);
-	assert_int_equal(write(fd, body, size), size);
-	free(body);
-	assert_int_equal(fdatasync(fd), 0);
 	w = warm_new(fd, size);
 	if (w) {
 		assert_int_equal(warm_run(w, 0, size), size);
