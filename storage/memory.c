@@ -23,6 +23,7 @@
 #include "larder/zeroed.h"
 #include "shard.h"
 
+/* Of the tier, for what was asked for once. */
 #define FRESH_SHARE 10u
 
 /* ---- entries and shards -------------------------------------------------- */

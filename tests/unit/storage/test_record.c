@@ -162,6 +162,30 @@ test_round(void **state)
 	frame_release(&other);
 }
 
+/* A front is pressed where that makes a difference. */
+static void
+test_fronts(void **state)
+{
+	static char body[16384];
+	struct frame_coder coder = {0};
+	struct record r = sample();
+
+	(void)state;
+	random_bytes(body, sizeof(body));
+	for (size_t n = 2048; n <= sizeof(body); n *= 8) {
+		struct bytes b;
+
+		set_body(&coder, &r, bytes_of(body, n));
+		b = encoded(&coder, &r, NULL);
+		if (n == 2048)
+			assert_true(r.front < r.said.n);
+		else
+			assert_true(r.front > r.said.n);
+		release(&b);
+	}
+	frame_release(&coder);
+}
+
 /* What all records have in common costs little. */
 static void
 test_small(void **state)
@@ -432,6 +456,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_round),
+	    cmocka_unit_test(test_fronts),
 	    cmocka_unit_test(test_small),
 	    cmocka_unit_test(test_plain),
 	    cmocka_unit_test(test_parts),
